@@ -1,0 +1,130 @@
+"""The project's Python environment: .venv with the packages of tools/requirements*.lock, checked by their hashes.
+
+Standard library only. Where Debian's Python comes without ensurepip, `virtualenv` or `uv` on PATH serve; failing those,
+pip itself is unpacked from the distribution's package without root.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tools import rootless_apt
+
+MINIMUM = (3, 11)
+_LOCK = "tools/requirements.lock"
+_STUBS_LOCK = "tools/requirements-stubs.lock"  # MicroPython's stubs replace typeshed: they must stay off sys.path
+
+
+class EnvironmentProblem(Exception):
+    """The environment cannot be made; the text is one sentence with the next step."""
+
+
+def _fingerprint(root: Path) -> str:
+    digest = hashlib.sha256("{}.{}".format(*sys.version_info[:2]).encode())
+    for lock in (_LOCK, _STUBS_LOCK):
+        digest.update((root / lock).read_bytes())
+    return digest.hexdigest()
+
+
+def is_ready(root: Path) -> bool:
+    """Does .venv match the lock files and this Python?"""
+    try:
+        same = (root / ".venv" / "stamp").read_text(encoding="ascii") == _fingerprint(root)
+    except OSError:
+        return False
+    return same and os.access(root / ".venv" / "bin" / "python", os.X_OK)
+
+
+def describe(root: Path) -> str:
+    """One line for people."""
+    state = "ready" if is_ready(root) else "not set up, run `make setup`"
+    return "{}.{}.{}, .venv {}".format(*sys.version_info[:3], state)
+
+
+def _run(command: list[str], problem: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        output = (done.stdout + done.stderr).strip().splitlines()
+        print("\n".join(output[-15:]), file=sys.stderr)
+        raise EnvironmentProblem(problem)
+
+
+def _create(root: Path, say: Callable[[str], None]) -> None:
+    """Make an empty .venv that has pip."""
+    venv = str(root / ".venv")
+    try:
+        import ensurepip  # noqa: F401  (Debian leaves it out of python3; it comes with python3-venv)
+
+        _run([sys.executable, "-m", "venv", "--clear", venv], "python3 -m venv failed (see above): is the disk full?")
+        return
+    except ImportError:
+        pass
+    for name, arguments in (("virtualenv", ["--clear"]), ("uv", ["venv", "--seed", "--clear"])):
+        program = shutil.which(name)
+        if program:
+            say(f"this Python has no ensurepip: using {name}")
+            _run([program, *arguments, "--python", sys.executable, venv], f"{name} failed (see above)")
+            return
+    say("this Python has no ensurepip: taking pip from the distribution's packages")
+    try:
+        _create_with_packaged_pip(root)
+    except (rootless_apt.AptError, EnvironmentProblem, OSError) as exc:
+        raise EnvironmentProblem(
+            f"Python's venv module is incomplete and pip could not be fetched ({exc}): "
+            "run `sudo apt install python3-venv`, then `make setup` again"
+        ) from exc
+
+
+def _create_with_packaged_pip(root: Path) -> None:
+    """venv without pip, and pip installed into it from the distribution's wheel package."""
+    if not rootless_apt.available():
+        raise EnvironmentProblem("there is no apt here")
+    release = rootless_apt.os_release()
+    codename = release.get("VERSION_CODENAME", "")
+    source = rootless_apt.main_archive(rootless_apt.configured_sources(), codename)
+    arch = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True).stdout.strip()
+    with tempfile.TemporaryDirectory(prefix="pip-") as scratch:
+        apt = rootless_apt.Apt(Path(scratch), source, codename, arch, release.get("ID", "debian"))
+        apt.update()
+        rootless_apt.unpack(apt.fetch("python3-pip-whl"), Path(scratch) / "tree")
+        wheel = next((Path(scratch) / "tree" / "usr/share/python-wheels").glob("pip-*.whl"))
+        _run([sys.executable, "-m", "venv", "--without-pip", "--clear", str(root / ".venv")], "python3 -m venv failed")
+        python = str(root / ".venv" / "bin" / "python")
+        _run([python, f"{wheel}/pip", "install", "--quiet", "--no-index", str(wheel)], "installing pip failed")
+
+
+def provide(root: Path, force: bool, say: Callable[[str], None]) -> None:
+    """Create or update .venv; does nothing when it matches. Raises EnvironmentProblem."""
+    if sys.version_info < MINIMUM:
+        raise EnvironmentProblem(
+            "Python {}.{} or later is needed, this is {}.{}: install it and run `make setup PYTHON3=python{}.{}`".format(
+                *MINIMUM, *sys.version_info[:2], *MINIMUM
+            )
+        )
+    if is_ready(root) and not force:
+        return
+    python = root / ".venv" / "bin" / "python"
+    (root / ".venv" / "stamp").unlink(missing_ok=True)
+    version = "import sys; sys.exit(sys.version_info[:2] != {})".format(tuple(sys.version_info[:2]))
+    usable = python.exists() and subprocess.run([str(python), "-c", version + "; import pip"]).returncode == 0
+    if force or not usable:
+        say("creating .venv")
+        _create(root, say)
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-input", "--require-hashes"]
+    advice = "installing the Python packages failed (see above): check the network, then run `make setup` again"
+    count = sum(line[:1].isalnum() for line in (root / _LOCK).read_text(encoding="utf-8").splitlines())
+    say(f"installing {count} Python packages")
+    _run([*pip, "-r", str(root / _LOCK)], advice)
+    say("installing the MicroPython type stubs")
+    stubs = root / ".venv" / "stubs"
+    shutil.rmtree(stubs, ignore_errors=True)
+    _run([*pip, "--target", str(stubs), "--no-deps", "-r", str(root / _STUBS_LOCK)], advice)
+    (root / ".venv" / "stamp").write_text(_fingerprint(root), encoding="ascii")
+    say("Python packages are ready")
