@@ -1,0 +1,134 @@
+"""lib/clock, age, fixed, log, supervisor and the virtual clock the other tests stand on."""
+
+import asyncio
+
+from age import Age
+from clock import Clock
+from fakes import PERIOD, FakeClock, FakeLog, virtual_run
+from fixed import fixed
+from log import Log
+from supervisor import Supervisor
+
+
+def test_fixed():
+    for value, scale, decimals, want in (
+        (8718, 2, 2, "87.18"),
+        (76400, 3, 1, "76.4"),
+        (76449, 3, 1, "76.4"),
+        (76450, 3, 1, "76.5"),
+        (999, 3, 2, "1.00"),
+        (0, 3, 1, "0.0"),
+        (5, 0, 2, "5.00"),
+        (-1, 3, 2, "0.00"),
+        (-1850, 3, 2, "-1.85"),
+        (142499, 3, 0, "142"),
+        (142500, 3, 0, "143"),
+        (7, 2, 2, "0.07"),
+    ):
+        assert fixed(value, scale, decimals) == want, (value, scale, decimals, fixed(value, scale, decimals))
+
+
+def test_uptime_survives_many_wraps():
+    clock = FakeClock()
+    for _ in range(20):
+        clock.advance(3 * 24 * 3600 * 1000)
+    assert clock.uptime_ms() == 60 * 24 * 3600 * 1000
+
+
+def test_utc_is_unknown_until_told_and_counts_from_there():
+    clock = FakeClock()
+    assert clock.utc() is None and clock.utc_at(5) is None
+    clock.advance(1500)
+    clock.set_utc(1_769_000_000, 900)
+    assert clock.utc() == 1_769_000_000
+    clock.advance(100)
+    assert clock.utc() == 1_769_000_001
+    assert clock.utc_at(0) == 1_768_999_999  # 1.5 s earlier: .4 of the second before
+    assert clock.steps == 1
+    clock.set_utc(1_769_000_001)
+    assert clock.steps == 1  # a correction within the second is no step
+
+
+def test_real_clock_moves_forward():
+    clock = Clock()
+    first = clock.uptime_ms()
+    while clock.uptime_ms() == first:
+        pass
+    assert clock.uptime_ms() > first
+
+
+def test_age_boundaries_and_wrap():
+    clock = FakeClock()
+    age = Age(clock, 3000)
+    assert not age.is_fresh() and age.ms() is None
+    age.renew()
+    assert age.ms() == 0
+    clock.advance(2999)
+    assert age.is_fresh() and age.ms() == 2999
+    clock.advance(1)
+    assert not age.is_fresh()
+    clock.advance(PERIOD - 3000)  # the same tick reading again
+    assert not age.is_fresh()
+    age.renew()
+    assert age.is_fresh()
+    age.forget()
+    assert not age.is_fresh()
+
+
+def test_log_is_bounded_and_never_raises():
+    clock = FakeClock()
+
+    def broken(line):
+        raise OSError(28)
+
+    log = Log(clock, broken, size=3)
+    for i in range(5):
+        log.info("t", i)
+    assert len(log.lines) == 3 and log.dropped == 2 and log.sink_errors == 5
+    assert log.lines[-1] == "0.000 I t: 4"
+
+
+def test_virtual_time_costs_nothing():
+    async def main(clock):
+        order = []
+
+        async def sleeper(ms):
+            await asyncio.sleep_ms(ms)
+            order.append((ms, clock.uptime_ms()))
+
+        await asyncio.gather(*(sleeper(n * 3_600_000) for n in (30, 10, 20)))
+        return order
+
+    hour = 3_600_000
+    assert virtual_run(main) == [(10 * hour, 10 * hour), (20 * hour, 20 * hour), (30 * hour, 30 * hour)]
+
+
+def test_supervisor_makes_safe_and_backs_off():
+    async def main(clock):
+        log, safe, lives = FakeLog(), [], []
+
+        async def service():
+            lives.append(clock.uptime_ms())
+            if len(lives) < 4:
+                raise OSError(5)
+            if len(lives) == 4:
+                await asyncio.sleep_ms(31_000)
+                return
+            await asyncio.sleep_ms(10_000_000)
+
+        sup = Supervisor(clock, log, lambda: safe.append(clock.uptime_ms()))
+        sup.start("s", service, critical=True)
+        try:
+            sup.start("s", service)
+            raise AssertionError("a name twice")
+        except ValueError:
+            pass
+        await asyncio.sleep_ms(60_000)
+        assert lives == [0, 500, 1500, 3500, 35_000], lives
+        assert len(safe) == 4 and sup.restarts["s"] == 4
+        await sup.stop("s")
+        assert len(safe) == 5  # cancellation makes safe too
+        await sup.stop("s")
+        assert [line[0] for line in log.lines] == ["E", "E", "E", "W"]
+
+    virtual_run(main)
