@@ -1,0 +1,47 @@
+# Everything a developer or CI does starts here. Run `make` to see the list.
+
+PYTHON3 ?= python3
+BOARD ?= sim
+ARGS ?=
+BIN := .venv/bin
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help setup test unit system check build size demo lock clean distclean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Provide MicroPython and the Python packages; nothing is done when they are there
+	@$(PYTHON3) tools/toolchain.py
+
+test: setup ## Run all tests (ARGS="-k name" narrows them)
+	@$(BIN)/pytest $(ARGS)
+
+unit: setup ## Run the unit tests on MicroPython, 64 and 32 bit
+	@$(BIN)/pytest tests_host/test_unit.py $(ARGS)
+
+system: setup ## Run the tests that start the firmware, the simulator and the central system
+	@$(BIN)/pytest tests_host/system $(ARGS)
+
+check: setup ## Lint, types and import directions
+	@$(BIN)/python -m tools.check
+
+build: setup ## Compile the firmware to .mpy in build/BOARD (default BOARD=sim)
+	@$(BIN)/python -m tools.build_mpy --board $(BOARD) --out build/$(BOARD) $(ARGS)
+
+size: setup ## Show the bytes of .mpy per module
+	@$(BIN)/python -m tools.build_mpy --board $(BOARD) --out build/$(BOARD) --modules
+
+demo: setup ## Show a whole charging session (ARGS=--auto needs no keys)
+	@$(BIN)/python -m tools.demo $(ARGS)
+
+lock: setup ## Pin the newest versions of the Python packages in tools/requirements*.lock
+	@$(PYTHON3) tools/toolchain.py --lock
+
+clean: ## Remove what is built; keep the tools
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -not -path './.toolchain/*' -prune -exec rm -rf {} +
+
+distclean: clean ## Remove the tools too, as in a fresh clone
+	rm -rf .venv .toolchain
