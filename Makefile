@@ -25,7 +25,10 @@ system: setup ## Run the tests that start the firmware, the simulator and the ce
 	@$(BIN)/pytest tests_host/system $(ARGS)
 
 check: setup ## Lint, types and import directions
-	@$(BIN)/python -m tools.check
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/mypy --config-file tools/mypy-device.ini
+	@$(BIN)/python -m tools.check_imports
 
 build: setup ## Compile the firmware to .mpy in build/BOARD (default BOARD=sim)
 	@$(BIN)/python -m tools.build_mpy --board $(BOARD) --out build/$(BOARD) $(ARGS)

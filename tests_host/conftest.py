@@ -19,7 +19,7 @@ _BIN = ROOT / ".toolchain" / "bin"
 
 
 def interpreter(bits: int) -> Path:
-    """The MicroPython with 64 or 32 bit pointers. Skips the calling test where no 32-bit one can exist, and says why."""
+    """The MicroPython with 64 or 32 bit pointers. Skips the test, with the reason, where no 32-bit one can run."""
     program = _BIN / ("micropython" if bits == 64 else "micropython32")
     if program.exists():
         return program

@@ -25,7 +25,8 @@ def run_file(path: Path, bits: int, *arguments: str) -> tuple[int, str]:
     heap = re.search(r"^# heapsize: (\d+[km]?)$", text, re.MULTILINE)
     limit = re.search(r"^# timeout: (\d+)$", text, re.MULTILINE)
     seconds = int(limit[1]) if limit else 60
-    command = [str(interpreter(bits)), "-X", f"heapsize={heap[1] if heap else '512k'}", str(RUNNER), str(path), *arguments]
+    options = ["-X", f"heapsize={heap[1] if heap else '512k'}"]
+    command = [str(interpreter(bits)), *options, str(RUNNER), str(path), *arguments]
     with subprocess.Popen(
         command,
         env={**os.environ, "MICROPYPATH": SEARCH_PATH},
@@ -53,7 +54,8 @@ def with_source(output: str) -> str:
         place = re.match(r'  File "(.+)", line (\d+)', line)
         if place:
             try:
-                shown.append("    " + (ROOT / place[1]).read_text(encoding="utf-8").splitlines()[int(place[2]) - 1].strip())
+                lines = (ROOT / place[1]).read_text(encoding="utf-8").splitlines()
+                shown.append("    " + lines[int(place[2]) - 1].strip())
             except (OSError, IndexError):
                 pass
     return "\n".join(shown)

@@ -36,8 +36,6 @@ def test_good_file(tmp_path: Path, bits: int) -> None:
         ("def test_x(): assert 1 == 2", "AssertionError"),
         ("async def test_x(): assert 1 == 2", "AssertionError"),
         ("def test_x():\n    import sys\n    sys.exit(0)", "SystemExit"),
-        ("def setup(): 1 // 0\ndef test_x(): pass", "ZeroDivisionError"),
-        ("def teardown(): 1 // 0\ndef test_x(): pass", "ZeroDivisionError"),
         (
             "import asyncio\nasync def die(): raise ValueError('lost')\n"
             "async def test_x():\n    asyncio.create_task(die())\n    await asyncio.sleep_ms(20)",
@@ -53,6 +51,16 @@ def test_failure_is_seen(tmp_path: Path, body: str, shown: str) -> None:
     assert status == 1
     assert "FAIL test_x\nok test_y\nran 2 failed 1\n" in output
     assert shown in output
+
+
+@pytest.mark.parametrize("around", ["setup", "teardown"])
+def test_failing_setup_and_teardown_fail_each_test(tmp_path: Path, around: str) -> None:
+    path = tmp_path / "test_bad.py"
+    path.write_text(f"def {around}(): 1 // 0\ndef test_x(): pass\ndef test_y(): pass\n")
+    status, output = run_file(path, 64)
+    assert status == 1
+    assert output.count("ZeroDivisionError") == 2
+    assert output.endswith("FAIL test_y\nran 2 failed 2\n")
 
 
 def test_file_without_tests_fails(tmp_path: Path) -> None:

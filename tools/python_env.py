@@ -100,24 +100,51 @@ def _create_with_packaged_pip(root: Path) -> None:
         _run([python, f"{wheel}/pip", "install", "--quiet", "--no-index", str(wheel)], "installing pip failed")
 
 
+def check_version() -> None:
+    """Raise EnvironmentProblem if this Python is too old for the packages."""
+    if sys.version_info < MINIMUM:
+        wanted, here = "{}.{}".format(*MINIMUM), "{}.{}".format(*sys.version_info[:2])
+        raise EnvironmentProblem(
+            f"Python {wanted} or later is needed, this is {here}: install one and run `make setup PYTHON3=python{wanted}`"
+        )
+
+
+def lock(root: Path, say: Callable[[str], None]) -> None:
+    """Pin the newest fitting versions of pyproject.toml's groups, with hashes, for every Python and platform."""
+    with tempfile.TemporaryDirectory(prefix="lock-") as scratch:
+        say("installing uv for this run")
+        python = str(root / ".venv" / "bin" / "python")
+        _run([python, "-m", "pip", "install", "--quiet", "--target", scratch, "uv"], "installing uv failed (see above)")
+        for group, path in (("host", _LOCK), ("stubs", _STUBS_LOCK)):
+            say(f"locking {path}")
+            resolve = ["pip", "compile", "--universal", "--upgrade", "--python-version", "{}.{}".format(*MINIMUM)]
+            shape = ["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "--quiet"]
+            target = ["--group", f"{root / 'pyproject.toml'}:{group}", "--output-file", str(root / path)]
+            _run([str(Path(scratch) / "bin" / "uv"), *resolve, *shape, *target], "locking failed (see above)")
+
+
 def provide(root: Path, force: bool, say: Callable[[str], None]) -> None:
     """Create or update .venv; does nothing when it matches. Raises EnvironmentProblem."""
-    if sys.version_info < MINIMUM:
-        raise EnvironmentProblem(
-            "Python {}.{} or later is needed, this is {}.{}: install it and run `make setup PYTHON3=python{}.{}`".format(
-                *MINIMUM, *sys.version_info[:2], *MINIMUM
-            )
-        )
+    check_version()
     if is_ready(root) and not force:
         return
     python = root / ".venv" / "bin" / "python"
     (root / ".venv" / "stamp").unlink(missing_ok=True)
-    version = "import sys; sys.exit(sys.version_info[:2] != {})".format(tuple(sys.version_info[:2]))
-    usable = python.exists() and subprocess.run([str(python), "-c", version + "; import pip"]).returncode == 0
+    same = f"import pip, sys; sys.exit(sys.version_info[:2] != {tuple(sys.version_info[:2])})"
+    usable = python.exists() and subprocess.run([str(python), "-c", same], stderr=subprocess.DEVNULL).returncode == 0
     if force or not usable:
         say("creating .venv")
         _create(root, say)
-    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-input", "--require-hashes"]
+    pip = [
+        str(python),
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "--no-input",
+        "install",
+        "--quiet",
+        "--require-hashes",
+    ]
     advice = "installing the Python packages failed (see above): check the network, then run `make setup` again"
     count = sum(line[:1].isalnum() for line in (root / _LOCK).read_text(encoding="utf-8").splitlines())
     say(f"installing {count} Python packages")

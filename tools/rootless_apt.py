@@ -102,7 +102,7 @@ def main_archive(sources: list[Source], codename: str) -> Source:
         if "main" in source.components and names & set(source.suites) and not source.uri.startswith("cdrom:"):
             return source
     raise AptError(
-        f"apt has no source for {codename or 'this release'} main: add the distribution's mirror to /etc/apt/sources.list"
+        f"apt has no source for {codename or 'this release'} main: add the distribution's mirror to the apt sources"
     )
 
 
@@ -182,8 +182,8 @@ class Apt:
             raise AptError(f"{what} from suite {self.suite} took longer than 15 minutes: check the network") from exc
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith(("E:", "W:", "Err:"))]
         # `update` exits 0 after a failed download ("ignored, or old ones used"), and there are no old ones here.
-        failed = done.returncode != 0 or (arguments[0] == "update" and any(li.startswith(("E:", "Err:")) for li in lines))
-        if failed:
+        silent_failure = arguments[0] == "update" and any(line.startswith(("E:", "Err:")) for line in lines)
+        if done.returncode or silent_failure:
             detail = re.sub(r"//[^/@\s]*@", "//", lines[-1] if lines else f"exit status {done.returncode}")
             raise AptError(f"{what} from suite {self.suite} failed ({detail}): check the network and the apt sources")
 

@@ -32,9 +32,10 @@ from tools import python_env, rootless_apt  # noqa: E402
 HOME = ROOT / ".toolchain"
 MINIMUM = (1, 25, 0)
 _RECIPE = 1  # raise it when a change here must reach machines that are already set up
-# Suites with MicroPython >= 1.25, oldest first. The C library comes from the same suite, so the host's age is no matter.
+# Suites with MicroPython >= 1.25. The C library comes from the same suite, so the age of the host does not matter.
 _SUITES = {"debian": ("trixie", "forky"), "ubuntu": ("resolute", "questing")}
 _DEBIAN_ARCH = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+_BY_HAND = "build or install the MicroPython unix port, then put it on PATH or name it in $MICROPYTHON"
 _PROBE = (
     "import sys,asyncio,json,struct,tls,vfs,select,socket;"
     "print(json.dumps([list(sys.implementation[1][:3]),struct.calcsize('P')*8]))"
@@ -127,15 +128,12 @@ def _unpacked(tree: Path, bits: int, launcher: Path) -> None:
 def _from_packages(bits: int, arch: str) -> str:
     """Unpack the distribution's package into .toolchain/unix<bits>; return the path of its launcher."""
     if not rootless_apt.available():
-        raise rootless_apt.AptError("there is no apt here: install MicroPython and put it on PATH, or name it in $MICROPYTHON")
+        raise rootless_apt.AptError(f"there is no apt here: {_BY_HAND}")
     release = rootless_apt.os_release()
     family = [release.get("ID", ""), *release.get("ID_LIKE", "").split()]
     distribution = next((name for name in family if name in _SUITES), "")
     if not distribution:
-        raise rootless_apt.AptError(
-            "the packages of this distribution are not known here: install MicroPython and put it on PATH, "
-            "or name it in $MICROPYTHON"
-        )
+        raise rootless_apt.AptError(f"this distribution has no known package of MicroPython >= 1.25: {_BY_HAND}")
     source = rootless_apt.main_archive(rootless_apt.configured_sources(), release.get("VERSION_CODENAME", ""))
     problem: Exception | None = None
     for suite in _SUITES[distribution]:
@@ -181,9 +179,7 @@ def _provide(bits: int) -> str:
     elif platform.system() == "Darwin":
         raise ToolchainError("no suitable MicroPython on PATH: run `brew install micropython`, then again")
     elif not arch:
-        raise rootless_apt.AptError(
-            f"no packages are known for {platform.machine()}: build the MicroPython unix port and name it in $MICROPYTHON"
-        )
+        raise rootless_apt.AptError(f"no packages are known for {platform.machine()}: {_BY_HAND}")
     return _from_packages(bits, arch)
 
 
@@ -256,12 +252,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Provide MicroPython and the Python environment of this project.")
     parser.add_argument("--print", action="store_true", dest="show", help="show what is used and change nothing")
     parser.add_argument("--force", action="store_true", help="fetch everything again")
+    parser.add_argument("--lock", action="store_true", help="pin the newest Python packages in tools/requirements*.lock")
     parser.add_argument("--only", choices=("micropython", "python"), help="provide only this part")
     options = parser.parse_args()
     if options.show:
         show()
         return 0
     try:
+        python_env.check_version()
+        if options.lock:
+            python_env.lock(ROOT, say)
+            return 0
         if options.only != "python":
             interpreters(options.force)
         if options.only != "micropython":

