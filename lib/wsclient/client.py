@@ -1,0 +1,394 @@
+"""The websocket: one reader task and one writer task own the socket, everybody else waits for their events."""
+
+import asyncio
+import errno
+import os
+from asyncio import core
+
+from micropython import const
+
+from . import link as net
+from .errors import HandshakeError, WsClosed
+from .frame import BINARY, CLOSE, HEAD_MAX, PING, PONG, TEXT, FrameError, Parser, close_payload, mask, put_head
+from .handshake import check_response, new_key, parse_url, request
+from .utf8 import Utf8
+
+_HEAD_MAX = const(4096)  # bytes of the HTTP answer
+_READ = const(512)
+_CHUNK = const(1360)  # payload bytes per write, a multiple of 4; with the headers one Ethernet segment, also in TLS
+_QUEUE = const(8)  # messages received and not yet fetched
+_CONTROL = const(16)  # control frames to be sent
+_CLOSE_MS = const(3000)  # for the close frames, and for the peer to close TCP
+_HOLD_MS = const(1000)
+
+
+async def connect(
+    url,
+    subprotocols=(),
+    user=None,
+    password=None,
+    cadata=None,
+    check_hostname=True,
+    headers=(),
+    max_size=16384,
+    timeout_ms=20_000,
+    ping_interval_ms=0,
+    pong_timeout_ms=15_000,
+    allow_missing_subprotocol=False,
+):
+    """Open a websocket; return a WebSocket.
+
+    url            -- ws:// or wss://, percent-encoded; IPv6 literals in brackets
+    subprotocols   -- offered, in order of preference; the server must select one of them
+    user, password -- bytes for HTTP Basic, or None
+    cadata         -- bytes (PEM or DER) or a tuple of bytes: the roots that wss trusts; there are no others
+    check_hostname -- True: the certificate must name the host of the URL; a str: it must name this instead (also SNI).
+                      There is no way to check the chain without a name with MicroPython's tls: False is a ValueError
+    headers        -- further request headers, (name, value) pairs
+    max_size       -- bytes of an inbound message; above it the connection is closed with 1009
+    timeout_ms     -- for everything up to the checked answer, except name resolution, which blocks (link.resolve)
+    ping_interval_ms, pong_timeout_ms -- see WebSocket.set_ping; pong_timeout_ms runs from the moment a ping is queued
+    Raises HandshakeError, or ValueError for arguments that cannot be meant.
+    """
+    is_secure, host, port, name, target = parse_url(url)
+    if check_hostname is False:
+        raise ValueError("tls cannot check a chain without a name: give the expected name as check_hostname")
+    key = new_key()
+    rest = request(name, target, key, subprotocols, user, password, headers)
+    if is_secure and not cadata:
+        raise HandshakeError(0, "wss without CA certificates")
+    deadline = net.Deadline(timeout_ms)
+    raw = stream = None
+    try:
+        raw = stream = await net.dial(host, port, deadline)
+        if is_secure:
+            stream = net.secure(raw, host if check_hostname is True else check_hostname, cadata)
+        while rest:
+            n = stream.write(rest)
+            if n is None:
+                await deadline.nap()
+            else:
+                rest = rest[n:]
+        buf = memoryview(bytearray(_READ))
+        head, end = b"", -1
+        while end < 0:
+            n = stream.readinto(buf)
+            if n is None:
+                await deadline.nap()
+                continue
+            head += bytes(buf[: n or 0])
+            end = head.find(b"\r\n\r\n")
+            if end < 0 and (not n or len(head) > _HEAD_MAX):
+                check_response(head, key, subprotocols)  # an error status is worth more than what follows here
+                raise HandshakeError(0, "header above %d bytes" % _HEAD_MAX if n else "closed during the handshake")
+        chosen = check_response(head[:end], key, subprotocols, allow_missing_subprotocol)
+        ws = WebSocket(net.Link(raw, stream), chosen, max_size, pong_timeout_ms, head[end + 4 :])
+        raw = stream = None
+    except (OSError, ValueError) as exc:  # ValueError: a certificate that did not verify
+        raise HandshakeError(0, _text(exc))
+    finally:
+        if raw:
+            net.Link(raw, stream).close()
+    ws.set_ping(ping_interval_ms)
+    return ws
+
+
+def _text(exc):
+    """One line for an exception: of mbedTLS its words, of the system the name of the error."""
+    if len(exc.args) == 1 and exc.args[0] in errno.errorcode:
+        return errno.errorcode[exc.args[0]]
+    return "; ".join((str(exc) or repr(exc)).strip().split("\n"))
+
+
+def _hold(caller):
+    """Keep the timer of a wait_for() from firing between here and its hearing of our result.
+
+    wait_for(recv(), t) runs recv() in a task of its own. Between the end of that task and the waiter's learning of it
+    the loop may find the timer due first; wait_for then raises TimeoutError and drops the result: a lost message. So
+    when recv() is about to return inside such a task, the sleep of the one who called it is pushed back a little; the
+    result arrives before and ends that sleep.
+    """
+    me = core.cur_task
+    if caller is None or caller is me or me.state is True or callable(me.state):
+        return  # called directly, or nobody waits for this task
+    if caller.data is None and not caller.done():  # it is in the run queue: asleep
+        end = core.ticks_add(core.ticks(), _HOLD_MS)
+        if core.ticks_diff(caller.ph_key, end) < 0:
+            core._task_queue.remove(caller)
+            core._task_queue.push(caller, end)
+
+
+class WebSocket:
+    """An open connection, made by connect(). `subprotocol` is the selected one (str) or None.
+
+    Inbound: at most 8 messages, together max_size characters (or one), wait for recv(); then the reader stops, and TCP
+    holds the peer back. Pings behind that wait too: fetch what arrives. Outbound: one message at a time is in the
+    writer's hands; further send() calls queue up. At most 16 control frames wait to be sent; of more pongs the older
+    ones are left out, as RFC 6455 section 5.5.3 allows.
+    """
+
+    def __init__(self, link, subprotocol, max_size, pong_timeout_ms, first):
+        self.subprotocol = subprotocol
+        self._link = link
+        self._max = max_size
+        self._parser = Parser(max_size)
+        self._open = True  # neither side has begun to close
+        self._deaf = False  # nothing the peer sends counts any more
+        self._code = 0  # the first cause of the end, 0: none yet
+        self._reason = ""
+        self._gone = asyncio.Event()  # socket closed, tasks ended
+        self._queue = []  # messages received
+        self._queued = 0  # and their length
+        self._arrived = asyncio.Event()  # one was added, or the end is here
+        self._fetched = asyncio.Event()  # one was taken away, or the end is here
+        self._turn = asyncio.Lock()  # senders, in order
+        self._slot = None  # (opcode, data) in the writer's hands
+        self._slot_free = asyncio.Event()
+        self._slot_free.set()
+        self._control = []  # (opcode, payload)
+        self._bye = None  # payload of the close frame that ends our side
+        self._work = asyncio.Event()  # the writer has something to do
+        self._pong_ms = pong_timeout_ms
+        self._ping = None  # payload of the ping that is not answered yet
+        self._pong = asyncio.Event()
+        self._stalled = False  # the reader had to wait for recv() since the last ping
+        self._timer = None  # the task that pings, or later the one that limits the close
+        self._reader = asyncio.create_task(self._read(first))
+        self._writer = asyncio.create_task(self._write())
+
+    @property
+    def is_open(self):
+        """True until either side begins to close or the link breaks."""
+        return self._open
+
+    # -- the application's side ----------------------------------------------------------------------------------
+
+    def recv(self):
+        """Await the next message: str for text, bytes for binary. WsClosed when all are fetched and the link ended.
+
+        May be cancelled at any time, by asyncio.wait_for(ws.recv(), t) too: no message is lost.
+        """
+        return self._recv(core.cur_task)
+
+    async def _recv(self, caller):
+        while not self._queue:
+            if self._code:
+                raise WsClosed(self._code, self._reason)
+            self._arrived.clear()
+            await self._arrived.wait()
+        _hold(caller)
+        msg = self._queue.pop(0)
+        self._queued -= len(msg)
+        self._fetched.set()
+        return msg
+
+    async def send(self, msg):
+        """Send str as text, or bytes, bytearray or memoryview as binary; return when the socket has taken all of it.
+
+        If it is cancelled, the message was not queued, or will be sent whole. WsClosed if the link ends first.
+        ValueError for a str that is not valid Unicode (lone surrogates).
+        """
+        if isinstance(msg, str):
+            data = memoryview(msg)  # its UTF-8, without a copy
+            text = Utf8()
+            if not text.feed(data) or not text.is_complete():
+                raise ValueError("text is not UTF-8")
+            item = (TEXT, data)
+        else:
+            item = (BINARY, bytes(msg))
+        async with self._turn:
+            await self._slot_free.wait()  # a cancelled predecessor may still be on its way
+            if self._open:
+                self._slot = item
+                self._slot_free.clear()
+                self._work.set()
+                await self._slot_free.wait()
+                if self._slot is not item:
+                    return
+        while not self._code:  # a write failed: the reader will tell why
+            await self._gone.wait()
+        raise WsClosed(self._code, self._reason)
+
+    def set_ping(self, interval_ms):
+        """Ping every interval_ms from now on; 0: never. Without the pong in time the link is dead: closed with 1006."""
+        if self._open:
+            if self._timer:
+                self._timer.cancel()
+            self._timer = asyncio.create_task(self._keep_alive(interval_ms)) if interval_ms > 0 else None
+
+    async def close(self, code=1000, reason=""):
+        """Close; return when the socket is closed and no task is left, after about 3 s at most.
+
+        A message that is being sent goes first. May be called at any time, again too. ValueError for a code that must
+        not be sent.
+        """
+        self._shut(code, reason or "closed here", close_payload(code, reason))
+        await self._gone.wait()
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    def _shut(self, code, reason, bye):
+        """Begin to close. The first code stays; 0: not known yet. bye: payload of our close frame, None: no use."""
+        if not self._code:
+            self._code, self._reason = code, reason
+        self._arrived.set()
+        self._fetched.set()
+        if self._open:
+            self._open = False
+            self._bye = bye
+            self._work.set()
+            if self._timer:
+                self._timer.cancel()
+            self._timer = asyncio.create_task(self._expire())
+
+    async def _expire(self):
+        await asyncio.sleep_ms(_CLOSE_MS)
+        self._reader.cancel()
+
+    def _end(self, reason):
+        """The reader is done: let go of everything. Synchronous, so that nothing can interrupt it."""
+        self._open = False
+        if not self._code:
+            self._code, self._reason = 1006, self._reason or reason
+        self._writer.cancel()
+        if self._timer:
+            self._timer.cancel()
+        self._link.close()
+        for event in (self._arrived, self._fetched, self._slot_free, self._gone):
+            event.set()
+
+    # -- the reader ----------------------------------------------------------------------------------------------
+
+    async def _read(self, first):
+        reason = "connection lost"
+        try:
+            await self._digest(memoryview(first), len(first))
+            buf = memoryview(bytearray(_READ))
+            while True:
+                n = self._link.read(buf)
+                if n is None:
+                    await self._link.readable()
+                elif n:
+                    await self._digest(buf, n)
+                    await asyncio.sleep_ms(0)  # a flood must not keep the others from running
+                else:
+                    break
+        except asyncio.CancelledError:
+            pass  # only this module cancels it, after it has said why
+        except Exception as exc:  # OSError of the link; anything else is a bug and must be seen as the reason
+            reason = "connection lost: " + _text(exc)
+        finally:
+            self._end(reason)
+
+    async def _digest(self, view, n):
+        """Act on n received bytes."""
+        pos = 0
+        parser = self._parser
+        try:
+            while pos < n and not self._deaf:
+                pos = parser.parse(view, pos, n)
+                event, payload = parser.event, parser.payload
+                if event == PING:
+                    await self._answer(payload)
+                elif event == PONG:
+                    if payload == self._ping:
+                        self._ping = None
+                        self._pong.set()
+                elif event == CLOSE:
+                    self._deaf = True
+                    code, reason = payload
+                    self._shut(code, reason, b"" if code == 1005 else close_payload(code))
+                elif event:
+                    await self._deliver(payload)
+        except FrameError as exc:
+            self._fail(exc.args[0], exc.args[1])
+        except MemoryError:
+            self._fail(1009, "out of memory")
+
+    def _fail(self, code, reason):
+        """Fail the connection (RFC 6455 section 7.1.7)."""
+        self._deaf = True
+        self._shut(code, reason, close_payload(code, reason))
+
+    async def _answer(self, payload):
+        if len(self._control) >= _CONTROL:
+            await asyncio.sleep_ms(0)  # the writer's turn
+            if len(self._control) >= _CONTROL:
+                self._control.pop(1)  # 0 may be our own ping
+        if self._open:
+            self._control.append((PONG, payload))
+            self._work.set()
+
+    async def _deliver(self, msg):
+        while self._open and self._queue and (len(self._queue) >= _QUEUE or self._queued + len(msg) > self._max):
+            self._stalled = True
+            self._fetched.clear()
+            await self._fetched.wait()
+        if self._open:
+            self._queue.append(msg)
+            self._queued += len(msg)
+            self._arrived.set()
+            await asyncio.sleep_ms(0)  # the application's turn
+
+    # -- the writer ----------------------------------------------------------------------------------------------
+
+    async def _write(self):
+        out = memoryview(bytearray(HEAD_MAX + _CHUNK))
+        try:
+            while True:
+                if self._control:
+                    opcode, data = self._control.pop(0)
+                    await self._put(out, opcode, data)
+                elif self._slot:
+                    await self._put(out, self._slot[0], self._slot[1])
+                    self._slot = None
+                    self._slot_free.set()
+                elif self._bye is not None:
+                    await self._put(out, CLOSE, self._bye)
+                    break
+                else:
+                    self._work.clear()
+                    await self._work.wait()
+        except Exception as exc:
+            # What the peer said before it went away, a close frame maybe, can still be read: the reader finds the code.
+            self._shut(0, "connection lost: " + _text(exc), None)
+
+    async def _put(self, out, opcode, data):
+        """Write one frame. A small one is one write, so one TCP segment."""
+        key = os.urandom(4)
+        at = put_head(out, opcode, len(data), key)
+        pos = 0
+        while True:
+            n = min(len(data) - pos, _CHUNK)
+            out[at : at + n] = data[pos : pos + n]
+            mask(out[at : at + n], key)
+            part = out[: at + n]
+            while part:
+                sent = self._link.write(part)
+                if sent is None:
+                    await self._link.writable()
+                else:
+                    part = part[sent:]
+            pos += n
+            if pos >= len(data):
+                break
+            at = 0
+            await asyncio.sleep_ms(0)  # a long message must not keep the others from running
+
+    async def _keep_alive(self, interval_ms):
+        while True:
+            await asyncio.sleep_ms(interval_ms)
+            self._ping = os.urandom(4)
+            self._pong.clear()
+            self._stalled = False
+            self._control.insert(0, (PING, self._ping))
+            self._work.set()
+            while not self._pong.is_set():
+                try:
+                    await asyncio.wait_for_ms(self._pong.wait(), self._pong_ms)
+                except asyncio.TimeoutError:
+                    if not self._stalled:
+                        self._code, self._reason = 1006, "no pong within %d ms" % self._pong_ms
+                        self._reader.cancel()
+                        return
+                    self._stalled = False  # it was us who did not read
