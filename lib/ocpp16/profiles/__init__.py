@@ -1,0 +1,7 @@
+"""Feature profiles: one module each, imported only when the board builds it in.
+
+A module holds `on_<Action>(cp, payload) -> payload of the answer` for every CALL of its
+profile that the central system may send. Payloads are validated before; a handler raises
+`rpc.OcppError` for what only it can know, answers at once and never waits: what takes time
+starts through `cp.after_answer`.
+"""
