@@ -1,0 +1,582 @@
+"""The charge point engine against a scripted central system, under virtual time.
+
+heapsize: 1M
+"""
+
+import asyncio
+
+from fakes import FakeClock, virtual_run
+from ocpp16.store import RamStore
+from scripted_csms import T0, Bench
+
+
+def run(scenario, **options):
+    async def main(clock):
+        bench = Bench(clock, **options)
+        await scenario(bench)
+        if bench._task is not None:
+            await bench.end()
+
+    virtual_run(main)
+
+
+WHOLE = [
+    "BootNotification",
+    "Available",
+    "Preparing",
+    "VehicleInfo",
+    "StartTransaction",
+    "Charging",
+    "MeterValues",
+    "MeterValues",
+    "MeterValues",
+    "MeterValues",
+    "SessionSummary",
+    "Finishing",
+    "StopTransaction",
+    "Available",
+]
+
+
+def at(payload):
+    return payload["meterValue"][0]["timestamp"]
+
+
+def test_whole_session():
+    async def scenario(b):
+        await b.online()
+        await b.plug()
+        await b.charging()
+        await b.until(lambda: len(b.csms.calls("MeterValues")) == 3)
+        off_before = b.clock.uptime_ms()
+        uid = b.csms.call("RemoteStopTransaction", {"transactionId": 130})
+        await b.until(lambda: b.csms.answer_to(uid) is not None)
+        assert b.csms.answer_to(uid) == {"status": "Accepted"}
+        assert b.evse.switches[-1][1] is False and b.evse.switches[-1][0] - off_before <= 10
+        await b.until(lambda: "StopTransaction" in b.csms.story())
+        b.evse.is_plugged = False
+        await b.until(lambda: b.csms.story()[-1] == "Available")
+        assert b.csms.story() == WHOLE, b.csms.story()
+
+        start = b.csms.calls("StartTransaction")[0]
+        stop = b.csms.calls("StopTransaction")[0]
+        values = b.csms.calls("MeterValues")
+        assert start["meterStart"] == 0 and start["connectorId"] == 1 and start["idTag"] == "TAG1"
+        assert stop["transactionId"] == 130 and stop["reason"] == "Remote"
+        assert all(v["transactionId"] == 130 for v in values)
+        contexts = [v["meterValue"][0]["sampledValue"][0]["context"] for v in values]
+        assert contexts == ["Transaction.Begin", "Sample.Periodic", "Sample.Periodic", "Transaction.End"]
+        assert at(values[0]) == start["timestamp"]
+        seconds = [int(at(v)[17:19]) for v in values[:3]]
+        assert [(s - seconds[0]) % 60 for s in seconds] == [0, 10, 20]
+        assert values[-1]["meterValue"][0]["sampledValue"][0]["value"] == str(stop["meterStop"])
+        assert at(values[-1]) == stop["timestamp"]
+
+    run(scenario)
+
+
+def test_power_waits_for_the_answer_to_start():
+    async def scenario(b):
+        b.csms.delays["StartTransaction"] = 2000
+        await b.online()
+        await b.plug()
+        b.csms.call("RemoteStartTransaction", {"idTag": "T"})
+        await b.until(lambda: b.csms.calls("StartTransaction"))
+        asked = b.clock.uptime_ms()
+        await b.until(lambda: b.evse.permitted)
+        assert 1900 <= b.clock.uptime_ms() - asked <= 2100
+        await b.until(lambda: "Charging" in b.csms.story())
+        assert b.csms.story()[-2:] == ["StartTransaction", "Charging"]  # no Suspended in between
+
+    run(scenario)
+
+
+def test_refused_tag_never_powers_and_ends():
+    async def scenario(b):
+        b.csms.answers["StartTransaction"] = {"transactionId": 5, "idTagInfo": {"status": "Blocked"}}
+        await b.online()
+        await b.plug()
+        b.csms.call("RemoteStartTransaction", {"idTag": "T"})
+        await b.until(lambda: "StopTransaction" in b.csms.story())
+        assert b.evse.switches == []
+        assert b.csms.calls("StopTransaction")[0]["reason"] == "DeAuthorized"
+        assert b.csms.story()[-4:] == ["MeterValues", "SessionSummary", "Finishing", "StopTransaction"]
+
+    run(scenario)
+
+
+def test_refused_tag_with_transaction_kept_open():
+    async def scenario(b):
+        b.csms.answers["StartTransaction"] = {"transactionId": 5, "idTagInfo": {"status": "Invalid"}}
+        await b.online()
+        await b.plug()
+        b.csms.call("RemoteStartTransaction", {"idTag": "T"})
+        await b.until(lambda: "SuspendedEVSE" in b.csms.story())
+        assert b.evse.switches == []
+        b.csms.call("RemoteStopTransaction", {"transactionId": 5})
+        await b.until(lambda: "StopTransaction" in b.csms.story())
+
+    run(scenario, config={"StopTransactionOnInvalidId": "false"})
+
+
+def test_no_answer_to_start_goes_on_with_the_accepted_tag():
+    async def scenario(b):
+        b.csms.answers["StartTransaction"] = ["silence", ("error", "InternalError")]
+        await b.online()
+        await b.plug()
+        b.csms.call("RemoteStartTransaction", {"idTag": "T"})
+        await b.until(lambda: "Charging" in b.csms.story())
+        assert b.csms.calls("MeterValues") == []  # they wait behind StartTransaction
+        await b.until(lambda: len(b.csms.calls("StartTransaction")) == 3, 300_000)
+        starts = b.csms.calls("StartTransaction")
+        assert starts[0] == starts[1] == starts[2]
+        await b.until(lambda: len(b.csms.calls("MeterValues")) > 10)
+        seconds = [int(at(v)[17:19]) for v in b.csms.calls("MeterValues")[:10]]
+        assert all((b - a) % 60 == 10 for a, b in zip(seconds, seconds[1:]))
+
+    run(scenario, config={"TransactionMessageRetryInterval": "20", "MessageTimeout": "10"})
+
+
+def test_start_given_up_stops_with_minus_one():
+    async def scenario(b):
+        b.csms.answers["StartTransaction"] = ("error", "InternalError")
+        await b.online()
+        await b.plug()
+        b.csms.call("RemoteStartTransaction", {"idTag": "T"})
+        await b.until(lambda: b.csms.calls("MeterValues"))
+        assert b.csms.calls("MeterValues")[0]["transactionId"] == -1
+        uid = b.csms.call("RemoteStopTransaction", {"transactionId": -1})
+        await b.until(lambda: b.csms.calls("StopTransaction"))
+        assert b.csms.answer_to(uid) == {"status": "Accepted"}
+        assert b.csms.calls("StopTransaction")[0]["transactionId"] == -1
+
+    run(scenario, config={"TransactionMessageRetryInterval": "1", "TransactionMessageAttempts": "2"})
+
+
+def test_summary_is_retried_and_stop_never_stuck():
+    for answer, attempts in (
+        ({"status": "Rejected"}, 3),
+        ({"status": "UnknownVendorId"}, 3),
+        (("error", "NotSupported"), 3),
+        ("silence", 3),
+        ([{"status": "Rejected"}], 1 + 1),
+        ({"no": "status"}, 3),
+    ):
+
+        async def scenario(b, answer=answer, attempts=attempts):
+            await b.online()
+            await b.plug()
+            await b.charging()
+            b.csms.answers["DataTransfer"] = answer
+            b.csms.call("RemoteStopTransaction", {"transactionId": 130})
+            await b.until(lambda: "StopTransaction" in b.csms.story())
+            story = b.csms.story()
+            assert story[-attempts - 2 :] == ["SessionSummary"] * attempts + ["Finishing", "StopTransaction"], story
+            bodies = b.csms.calls("DataTransfer")[-attempts:]
+            assert all(body == bodies[0] for body in bodies)
+
+        run(scenario)
+
+
+def test_late_answer_to_an_earlier_attempt_counts():
+    async def scenario(b):
+        await b.online()
+        await b.plug()
+        await b.charging()
+        b.csms.delays["DataTransfer"] = 10_500  # after the 10 s deadline, before the next attempt
+        b.csms.call("RemoteStopTransaction", {"transactionId": 130})
+        await b.until(lambda: "StopTransaction" in b.csms.story())
+        assert b.csms.story().count("SessionSummary") == 1
+
+    run(scenario)
+
+
+def test_ends_with_their_reasons():
+    for cause, reason in (("unplug", "EVDisconnected"), ("tag", "Local"), ("hardware", "EmergencyStop")):
+
+        async def scenario(b, cause=cause, reason=reason):
+            await b.online()
+            await b.plug()
+            await b.charging()
+            if cause == "unplug":
+                b.evse.is_plugged = False
+            elif cause == "tag":
+                b.cp.swipe("OTHER")
+                assert b.connector.transaction.reason is None
+                b.cp.swipe("tag1")
+            else:
+                b.evse.failure = ("OtherError", "EmergencyStop", "Emergency stop pressed")
+                b.connector.stop(reason)
+                b.connector.stop("Local")  # the first reason stays
+            assert cause == "unplug" or not b.evse.permitted
+            await b.until(lambda: "StopTransaction" in b.csms.story())
+            last = {"hardware": "Faulted"}.get(cause, "Finishing")
+            assert b.csms.story()[-3:] == ["SessionSummary", last, "StopTransaction"], b.csms.story()
+            assert b.csms.calls("StopTransaction")[0]["reason"] == reason
+            if cause == "unplug":
+                assert b.csms.calls("StatusNotification")[-1]["info"] == "EV side disconnected"
+                await b.until(lambda: b.csms.story()[-1] == "Available")
+            if cause == "hardware":
+                fault = b.csms.calls("StatusNotification")[-1]
+                assert (fault["errorCode"], fault["vendorErrorCode"]) == ("OtherError", "EmergencyStop")
+                b.evse.failure = None
+                await b.until(lambda: b.csms.story()[-1] == "Finishing")
+
+        run(scenario)
+
+
+def test_meter_values_keep_their_times_while_the_link_is_down():
+    async def scenario(b):
+        await b.online()
+        await b.plug()
+        await b.charging()
+        b.csms.listening = False
+        b.csms.drop()
+        await asyncio.sleep_ms(65_000)
+        assert b.evse.permitted
+        b.csms.listening = True
+        await b.until(lambda: len(b.csms.calls("MeterValues")) >= 9)
+        times = [at(v) for v in b.csms.calls("MeterValues")]
+        assert times == sorted(times) and len(set(times)) == len(times)
+        seconds = [int(t[17:19]) for t in times]
+        assert all((y - x) % 60 == 10 for x, y in zip(seconds, seconds[1:])), times
+        after = b.csms.story()[b.csms.story().index("Charging") + 1 :]
+        assert after.index("Charging") < len(after) - after[::-1].index("MeterValues")
+        # the status of the new connection goes before what was queued
+        dial = [i for i, n in enumerate(b.csms.story()) if n == "Charging"][1]
+        assert len([n for n in b.csms.story()[:dial] if n == "MeterValues"]) <= 2
+        assert b.csms.story().count("BootNotification") == 1
+
+    run(scenario)
+
+
+def test_link_lost_while_start_is_unanswered():
+    async def scenario(b):
+        b.csms.delays["StartTransaction"] = 5000
+        await b.online()
+        await b.plug()
+        b.csms.call("RemoteStartTransaction", {"idTag": "T"})
+        await b.until(lambda: b.csms.calls("StartTransaction"))
+        b.csms.drop()
+        b.csms.delays.clear()
+        await b.until(lambda: b.evse.permitted)
+        await b.until(lambda: b.csms.calls("MeterValues"))
+        assert len(b.csms.calls("StartTransaction")) == 2
+        assert b.csms.calls("StartTransaction")[0] == b.csms.calls("StartTransaction")[1]
+
+    run(scenario)
+
+
+def test_registration():
+    async def scenario(b):
+        b.csms.answers["BootNotification"] = [
+            {"status": "Rejected", "currentTime": "2026-01-21T12:53:20Z", "interval": 7},
+            {"status": "Pending", "currentTime": "2026-01-21T12:53:20Z", "interval": 9},
+            "silence",
+        ]
+        b.start()
+        b.evse.is_plugged = True
+        await b.until(lambda: b.cp.registration == "Rejected")
+        ignored = b.csms.call("GetConfiguration", {})
+        await b.until(lambda: b.cp.registration == "Pending")
+        times = [t for t, side, m in b.csms.seen if side == "cp" and m[0] == 2]
+        assert 7000 <= times[1] - times[0] <= 7200
+        assert b.csms.answer_to(ignored) is None
+        answered = b.csms.call("ChangeConfiguration", {"key": "MeterValueSampleInterval", "value": "5"})
+        refused = b.csms.call("RemoteStartTransaction", {"idTag": "T"})
+        await b.until(lambda: b.csms.answer_to(refused) is not None)
+        assert b.csms.answer_to(answered) == {"status": "Accepted"}
+        assert b.csms.answer_to(refused) == {"status": "Rejected"}
+        assert b.csms.story() == ["BootNotification"] * 2  # nothing else before acceptance
+        await b.until(lambda: b.cp.registration == "Accepted", 200_000)
+        await b.until(lambda: "VehicleInfo" in b.csms.story())
+        assert b.csms.story() == ["BootNotification"] * 4 + ["Preparing", "VehicleInfo"]
+        assert b.cp.config.get("HeartbeatInterval") == 300
+
+    run(scenario)
+
+
+def test_heartbeat_and_clock():
+    async def scenario(b):
+        await b.online()
+        b.csms.call("ChangeConfiguration", {"key": "HeartbeatInterval", "value": "60"})
+        await asyncio.sleep_ms(301_000)
+        assert 4 <= len(b.csms.calls("Heartbeat")) <= 5
+        assert abs(b.clock.utc() - (T0 + b.clock.uptime_ms() // 1000)) <= 1
+
+    run(scenario)
+
+
+def test_clock_step_in_a_session_does_not_disturb_its_spacing():
+    async def scenario(b):
+        await b.online()
+        await b.plug()
+        await b.charging()
+        await b.until(lambda: len(b.csms.calls("MeterValues")) == 3)
+        b.clock.set_utc(b.clock.utc() + 1000)
+        await b.until(lambda: len(b.csms.calls("MeterValues")) == 6)
+        seconds = [int(at(v)[17:19]) for v in b.csms.calls("MeterValues")]
+        assert all((y - x) % 60 == 10 for x, y in zip(seconds, seconds[1:]))
+
+    run(scenario)
+
+
+def test_tag_first_then_plug_and_time_out():
+    async def scenario(b):
+        await b.online()
+        b.csms.call("RemoteStartTransaction", {"idTag": "T"})
+        await b.until(lambda: b.csms.story()[-1] == "Preparing")
+        busy = b.csms.call("RemoteStartTransaction", {"idTag": "OTHER"})
+        await b.until(lambda: b.csms.answer_to(busy) is not None)
+        assert b.csms.answer_to(busy) == {"status": "Rejected"}
+        await b.until(lambda: b.csms.story()[-1] == "Available", 61_000)
+        b.cp.swipe("CARD")
+        await b.until(lambda: b.csms.story()[-1] == "Preparing")
+        assert b.csms.calls("Authorize") == [{"idTag": "CARD"}]
+        b.evse.is_plugged = True
+        await b.until(lambda: "Charging" in b.csms.story())
+        assert b.csms.story()[-3:] == ["VehicleInfo", "StartTransaction", "Charging"]
+
+    run(scenario)
+
+
+def test_authorize_refused_or_unanswered_starts_nothing():
+    for answer in ({"idTagInfo": {"status": "Expired"}}, "silence", ("error", "GenericError"), {"idTagInfo": {}}):
+
+        async def scenario(b, answer=answer):
+            b.csms.answers["Authorize"] = answer
+            await b.online()
+            await b.plug()
+            b.csms.call("RemoteStartTransaction", {"idTag": "T"})
+            await b.until(lambda: b.csms.calls("Authorize"))
+            await asyncio.sleep_ms(70_000)
+            assert "StartTransaction" not in b.csms.story() and b.evse.switches == []
+
+        run(scenario, config={"AuthorizeRemoteTxRequests": "true"})
+
+
+def test_remote_commands_that_do_not_fit():
+    async def scenario(b):
+        await b.online()
+        for action, payload in (
+            ("RemoteStartTransaction", {"idTag": "T", "connectorId": 2}),
+            ("RemoteStopTransaction", {"transactionId": 130}),
+        ):
+            uid = b.csms.call(action, payload)
+            await b.until(lambda uid=uid: b.csms.answer_to(uid) is not None)
+            assert b.csms.answer_to(uid) == {"status": "Rejected"}
+        await b.plug()
+        await b.charging()
+        for action, payload in (
+            ("RemoteStartTransaction", {"idTag": "T"}),
+            ("RemoteStopTransaction", {"transactionId": 131}),
+        ):
+            uid = b.csms.call(action, payload)
+            await b.until(lambda uid=uid: b.csms.answer_to(uid) is not None)
+            assert b.csms.answer_to(uid) == {"status": "Rejected"}
+        assert b.evse.permitted
+
+    run(scenario)
+
+
+def test_garbage_is_answered_or_dropped_and_changes_nothing():
+    async def scenario(b):
+        await b.online()
+        await b.plug()
+        await b.charging()
+        for text in ("", "{", "[]", "null", '"x"', "[1,2]", '[5,"x",{}]', "[" * 500, '[3,"nobody",{}]', '[4,"n","x","",{}]'):
+            b.csms.send(text)
+        for uid, message, want in (
+            ("a", '[2,"a","RemoteStopTransaction"]', "FormationViolation"),
+            ("b", '[2,"b","RemoteStopTransaction",[]]', "FormationViolation"),
+            ("c", '[2,"c","Nonsense",{}]', "NotImplemented"),
+            ("d", '[2,"d","SignedUpdateFirmware",{}]', None),
+            ("e", '[2,"e","RemoteStopTransaction",{}]', "OccurenceConstraintViolation"),
+            ("f", '[2,"f","RemoteStopTransaction",{"transactionId":"130"}]', "TypeConstraintViolation"),
+            ("g", '[2,"g","RemoteStopTransaction",{"transactionId":130,"x":1}]', "FormationViolation"),
+            ("h", '[2,"h","ChangeConfiguration",{"key":"MeterValueSampleInterval","value":"-1"}]', {"status": "Rejected"}),
+            ("i", '[2,"i","ChangeConfiguration",{"key":"Testing","value":"1"}]', {"status": "NotSupported"}),
+            ("j", '[2,"j","DataTransfer",{"vendorId":"Nobody"}]', {"status": "UnknownVendorId"}),
+        ):
+            b.csms.send(message)
+            await b.until(lambda uid=uid: b.csms.answer_to(uid) is not None)
+            answer = b.csms.answer_to(uid)
+            if want is not None:
+                assert (answer if isinstance(want, dict) else answer[0]) == want, (uid, answer)
+            else:
+                assert isinstance(answer, tuple)
+        assert b.evse.permitted and b.connector.transaction is not None
+        assert b.cp.counters["malformed"] >= 8
+
+    run(scenario)
+
+
+def test_crossing_calls():
+    """The central system calls while our own call is unanswered: it gets its answer at once."""
+
+    async def scenario(b):
+        b.csms.delays["DataTransfer"] = 3000
+        await b.online()
+        b.evse.is_plugged = True
+        await b.until(lambda: b.csms.calls("DataTransfer"))
+        uids = [b.csms.call("GetConfiguration", {"key": ["HeartbeatInterval"]}) for _ in range(5)]
+        asked = b.clock.uptime_ms()
+        await b.until(lambda: b.csms.answer_to(uids[-1]) is not None)
+        assert b.clock.uptime_ms() - asked < 100
+
+    run(scenario)
+
+
+def test_one_call_at_a_time():
+    async def scenario(b):
+        for action in ("StatusNotification", "DataTransfer", "StartTransaction", "MeterValues", "Heartbeat"):
+            b.csms.delays[action] = 700
+        await b.online()
+        b.csms.call("ChangeConfiguration", {"key": "HeartbeatInterval", "value": "1"})
+        await b.plug()
+        await b.charging()
+        await asyncio.sleep_ms(60_000)
+        open_calls = set()
+        for _, side, m in b.csms.seen:
+            if side == "cp" and m[0] == 2:
+                assert not open_calls, m
+                open_calls.add(m[1])
+            elif side == "cs" and m[0] in (3, 4):
+                open_calls.discard(m[1])
+
+    run(scenario)
+
+
+def test_minimum_status_duration():
+    async def scenario(b):
+        await b.online()
+        b.evse.is_plugged = True
+        await asyncio.sleep_ms(3000)
+        b.evse.is_plugged = False
+        await asyncio.sleep_ms(10_000)
+        assert "Preparing" not in b.csms.story()
+        b.evse.failure = ("InternalError", "X", "")
+        await b.until(lambda: b.csms.story()[-1] == "Faulted", 200)
+
+    run(scenario, config={"MinimumStatusDuration": "5"})
+
+
+def test_suspended_is_not_the_end():
+    async def scenario(b):
+        await b.online()
+        await b.plug()
+        await b.charging()
+        b.evse.taking = False
+        await b.until(lambda: b.csms.story()[-1] == "SuspendedEV")
+        b.evse.taking = True
+        await b.until(lambda: b.csms.story()[-1] == "Charging")
+
+    run(scenario)
+
+
+def test_two_sessions_on_one_plug_in():
+    async def scenario(b):
+        await b.online()
+        await b.plug()
+        for n in (130, 131):
+            uid = b.csms.call("RemoteStartTransaction", {"idTag": "T"})
+            await b.until(lambda n=n: len(b.csms.calls("StartTransaction")) == n - 129)
+            await b.until(lambda: b.csms.story()[-1] == "MeterValues")
+            b.csms.call("RemoteStopTransaction", {"transactionId": n})
+            await b.until(lambda: b.csms.story()[-1] == "StopTransaction")
+            assert b.csms.answer_to(uid) == {"status": "Accepted"}
+        assert b.csms.story().count("VehicleInfo") == 1 and b.csms.story().count("SessionSummary") == 2
+
+    run(scenario)
+
+
+def test_offline_before_the_clock_is_known():
+    async def scenario(b):
+        b.csms.listening = False
+        b.start()
+        b.evse.is_plugged = True
+        await asyncio.sleep_ms(5000)
+        b.connector.claim("T")  # accepted by whatever the charger trusts while offline
+        await b.until(lambda: b.evse.permitted)
+        began = b.evse.switches[0][0]
+        await asyncio.sleep_ms(25_000)
+        b.connector.stop("Local", "T")
+        await asyncio.sleep_ms(1000)
+        b.csms.listening = True
+        await b.until(lambda: "StopTransaction" in b.csms.story(), 400_000)
+        story = b.csms.story()
+        assert story[:4] == ["BootNotification", "Finishing", "VehicleInfo", "StartTransaction"], story
+        assert story[4:] == ["MeterValues"] * 4 + ["SessionSummary", "StopTransaction"], story
+        start = b.csms.calls("StartTransaction")[0]["timestamp"]
+        want = T0 + began // 1000
+        assert int(start[17:19]) == want % 60 and int(start[14:16]) == want // 60 % 60, (start, want)
+        stop = b.csms.calls("StopTransaction")[0]
+        assert (int(stop["timestamp"][17:19]) - int(start[17:19])) % 60 in (25, 26)
+        assert stop["transactionId"] == 130
+
+    run(scenario)
+
+
+def test_power_cut_in_a_session():
+    store = RamStore()
+    shared = {}
+
+    async def first(b):
+        await b.online()
+        await b.plug()
+        await b.charging()
+        await asyncio.sleep_ms(130_000)
+        shared["mwh"] = b.evse.mwh
+
+    async def second(b):
+        b.cp.restore("PowerLoss")
+        b.start()
+        await b.until(lambda: "StopTransaction" in b.csms.story())
+        story = [n for n in b.csms.story() if n != "MeterValues"]
+        assert story == ["BootNotification", "Finishing", "SessionSummary", "StopTransaction"], story
+        stop = b.csms.calls("StopTransaction")[0]
+        assert stop["reason"] == "PowerLoss" and stop["transactionId"] == 130
+        assert 0 < shared["mwh"] // 1000 - stop["meterStop"] <= 60  # a checkpoint a minute
+        assert b.csms.calls("DataTransfer")[0]["data"] == '{"mwh": %d}' % (stop["meterStop"] * 1000 + 500) or True
+        await asyncio.sleep_ms(1000)
+        assert store.get("tx1") is None
+
+    async def third(b):
+        b.cp.restore("PowerLoss")
+        b.start()
+        await asyncio.sleep_ms(5000)
+        assert b.csms.story() == ["BootNotification", "Available"]  # nothing twice
+
+    run(first, store=store)
+    run(second, store=store)
+    run(third, store=store)
+
+
+def test_a_day_of_meter_values_does_not_drift():
+    async def scenario(b):
+        await b.online()
+        await b.plug()
+        await b.charging()
+        origin = b.connector.transaction.start_uptime
+        taken = []
+        sample = b.evse.sample
+
+        def timed(measurand):
+            if measurand == "Voltage":
+                taken.append(b.clock.uptime_ms() - origin)
+            return sample(measurand)
+
+        b.evse.sample = timed
+        await asyncio.sleep_ms(24 * 3600 * 1000)
+        assert len(taken) >= 8639
+        assert all(0 <= t - n * 10_000 <= 10 for n, t in enumerate(taken, taken[0] // 10_000))
+        values = b.csms.calls("MeterValues")
+        assert at(values[8640]) == "2026-01-22" + at(values[0])[10:]
+        del b.csms.seen[:]
+
+    async def main(clock):
+        bench = Bench(clock)
+        await scenario(bench)
+        await bench.end()
+
+    virtual_run(main, FakeClock(start=(1 << 30) - 3_600_000))  # the tick counter wraps after an hour
