@@ -71,20 +71,20 @@ def test_only_changes_are_compiled(tree: Path) -> None:
     assert not (out / "firmware/drivers/__init__.mpy").exists()
 
 
-def test_both_ports_load_it(tree: Path) -> None:
+@pytest.mark.parametrize("bits", [64, 32])
+def test_both_ports_load_it(tree: Path, bits: int) -> None:
     out = tree / "out"
     build(tree, "sim", out)
-    for bits in (64, 32):
-        environment = {**os.environ, "MICROPYPATH": f"{out}/firmware:{out}/lib:{out}:.frozen"}
-        done = subprocess.run(
-            [str(interpreter(bits)), "-X", "heapsize=112k", "-m", "main"],
-            env=environment,
-            cwd=out,
-            capture_output=True,
-            text=True,
-            timeout=20,
-        )
-        assert (done.returncode, done.stdout, done.stderr) == (0, f"{WIDE} can sim\n", "")
+    environment = {**os.environ, "MICROPYPATH": f"{out}/firmware:{out}/lib:{out}:.frozen"}
+    done = subprocess.run(
+        [str(interpreter(bits)), "-X", "heapsize=112k", "-m", "main"],
+        env=environment,
+        cwd=out,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{WIDE} can sim\n", "")
 
 
 def test_errors_name_file_and_line_and_keep_the_rest(tree: Path) -> None:

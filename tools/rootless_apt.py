@@ -24,7 +24,11 @@ _KEYRINGS = (
 
 
 class AptError(Exception):
-    """apt is missing, no mirror is configured, or it could not deliver; the text is one sentence for the user."""
+    """apt could not deliver, which may be different next time; the text is one sentence for the user."""
+
+
+class NotOffered(AptError):
+    """This machine or its mirror does not have it, and trying again will not change that."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ class Apt:
 
     def __init__(self, scratch: Path, source: Source, suite: str, arch: str, distribution: str) -> None:
         self.suite = suite
+        self._arch = arch
         self._scratch = scratch
         self._archives = scratch / "cache" / "archives"
         for folder in ("lists/partial", "cache/archives/partial", "state", "etc"):
@@ -181,10 +186,13 @@ class Apt:
         except subprocess.TimeoutExpired as exc:
             raise AptError(f"{what} from suite {self.suite} took longer than 15 minutes: check the network") from exc
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith(("E:", "W:", "Err:"))]
+        lines.sort(key=lambda line: "Failed to fetch" in line)  # the most telling line comes last
         # `update` exits 0 after a failed download ("ignored, or old ones used"), and there are no old ones here.
         silent_failure = arguments[0] == "update" and any(line.startswith(("E:", "Err:")) for line in lines)
         if done.returncode or silent_failure:
             detail = re.sub(r"//[^/@\s]*@", "//", lines[-1] if lines else f"exit status {done.returncode}")
+            if "Unable to locate package" in detail or "has no installation candidate" in detail:
+                raise NotOffered(f"suite {self.suite} does not offer it for {self._arch} ({detail})")
             raise AptError(f"{what} from suite {self.suite} failed ({detail}): check the network and the apt sources")
 
 

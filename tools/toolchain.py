@@ -14,6 +14,8 @@ Standard library only, any Python from 3.8 on, so that an old Python still gets 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import platform
@@ -22,6 +24,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -128,14 +131,14 @@ def _unpacked(tree: Path, bits: int, launcher: Path) -> None:
 def _from_packages(bits: int, arch: str) -> str:
     """Unpack the distribution's package into .toolchain/unix<bits>; return the path of its launcher."""
     if not rootless_apt.available():
-        raise rootless_apt.AptError(f"there is no apt here: {_BY_HAND}")
+        raise rootless_apt.NotOffered(f"there is no apt here: {_BY_HAND}")
     release = rootless_apt.os_release()
     family = [release.get("ID", ""), *release.get("ID_LIKE", "").split()]
     distribution = next((name for name in family if name in _SUITES), "")
     if not distribution:
-        raise rootless_apt.AptError(f"this distribution has no known package of MicroPython >= 1.25: {_BY_HAND}")
+        raise rootless_apt.NotOffered(f"this distribution has no known package of MicroPython >= 1.25: {_BY_HAND}")
     source = rootless_apt.main_archive(rootless_apt.configured_sources(), release.get("VERSION_CODENAME", ""))
-    problem: Exception | None = None
+    problem = None
     for suite in _SUITES[distribution]:
         with tempfile.TemporaryDirectory(prefix="apt-", dir=HOME) as scratch:
             try:
@@ -155,12 +158,14 @@ def _from_packages(bits: int, arch: str) -> str:
                 tree.rename(home)
                 _unpacked(home, bits, launcher)
             except rootless_apt.AptError as exc:
-                problem = exc
+                problem = problem or exc  # the first suite is the one we expect to work
                 continue
         found = probe(str(launcher))
         if isinstance(found, str):
-            raise rootless_apt.AptError(found)
+            raise rootless_apt.NotOffered(found)
         return str(launcher)
+    if bits == 64 and isinstance(problem, rootless_apt.NotOffered):
+        raise rootless_apt.NotOffered(f"{problem}: {_BY_HAND}")
     raise problem or rootless_apt.AptError("no suite to try")
 
 
@@ -174,12 +179,14 @@ def _provide(bits: int) -> str:
     arch = _DEBIAN_ARCH.get(platform.machine().lower(), "")
     if bits == 32:
         if platform.system() != "Linux" or arch != "amd64":
-            raise rootless_apt.AptError(f"32-bit i386 programs do not run on {platform.system()} {platform.machine()}")
+            raise rootless_apt.NotOffered(
+                f"32-bit i386 programs do not run on {platform.system()} {platform.machine()}"
+            )
         arch = "i386"
     elif platform.system() == "Darwin":
         raise ToolchainError("no suitable MicroPython on PATH: run `brew install micropython`, then again")
     elif not arch:
-        raise rootless_apt.AptError(f"no packages are known for {platform.machine()}: {_BY_HAND}")
+        raise rootless_apt.NotOffered(f"no packages are known for {platform.machine()}: {_BY_HAND}")
     return _from_packages(bits, arch)
 
 
@@ -216,7 +223,7 @@ def interpreters(force: bool = False) -> dict[str, str]:
     try:
         used["micropython32"] = _provide(32)
         reason.unlink(missing_ok=True)
-    except rootless_apt.AptError as exc:
+    except rootless_apt.NotOffered as exc:  # a failed download is no reason to leave tests out
         (HOME / "bin" / "micropython32").unlink(missing_ok=True)
         _atomic_write(reason, f"{exc}\n", 0o644)
         say(f"32-bit tests will be skipped: {exc}")
@@ -227,6 +234,19 @@ def interpreters(force: bool = False) -> dict[str, str]:
             raise ToolchainError(f"{found}: run `python3 tools/toolchain.py --force`")
         say("{} {}.{}.{} is ready ({})".format(name, *found[0], _shown(program)))
     return used
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Hold the set-up lock; a second set-up waits for the first and then finds everything done."""
+    HOME.mkdir(exist_ok=True)
+    with (HOME / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another set-up to finish")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _shown(program: str) -> str:
@@ -263,13 +283,22 @@ def main() -> int:
         if options.lock:
             python_env.lock(ROOT, say)
             return 0
-        if options.only != "python":
-            interpreters(options.force)
-        if options.only != "micropython":
-            python_env.provide(ROOT, options.force, say)
+        if not options.force and _stamp() is not None and python_env.is_ready(ROOT):
+            return 0
+        with _one_at_a_time():
+            if options.only != "python":
+                interpreters(options.force)
+            if options.only != "micropython":
+                python_env.provide(ROOT, options.force, say)
     except (ToolchainError, rootless_apt.AptError, python_env.EnvironmentProblem) as exc:
         print(f"[setup] failed: {exc}", file=sys.stderr)
         return 1
+    except OSError as exc:
+        print(f"[setup] failed: {exc}: check the disk and the permissions of {ROOT}, then try again", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("[setup] interrupted: run `make setup` again to finish it", file=sys.stderr)
+        return 130
     return 0
 
 
