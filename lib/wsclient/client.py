@@ -275,7 +275,7 @@ class WebSocket:
                     break
         except asyncio.CancelledError:
             pass  # only this module cancels it, after it has said why
-        except Exception as exc:  # OSError of the link; anything else is a bug and must be seen as the reason
+        except Exception as exc:  # noqa: BLE001 - OSError of the link; a bug must not go unseen either: it is the reason
             reason = "connection lost: " + _text(exc)
         finally:
             self._end(reason)
@@ -349,7 +349,7 @@ class WebSocket:
                 else:
                     self._work.clear()
                     await self._work.wait()
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - as above
             # What the peer said before it went away, a close frame maybe, can still be read: the reader finds the code.
             self._shut(0, "connection lost: " + _text(exc), None)
 

@@ -1,0 +1,6 @@
+"""A websocket fuzzing server that judges its client, written for the tests of lib/wsclient. See server.py."""
+
+from .cases import CASES, Case
+from .server import Rig, Verdict
+
+__all__ = ["CASES", "Case", "Rig", "Verdict"]
