@@ -1,0 +1,436 @@
+"""CAN over an SLCAN adapter: ASCII lines on a byte stream (TCP or UART).
+
+Line format: Lawicel CAN232/CANUSB manual, "Available CAN232 ASCII commands"; one command or frame per line, CR ends it,
+BELL is "refused". Received frames come unasked. Byte work happens in buffers made once: receiving a frame, and sending
+one of 8 bytes, allocates nothing.
+"""
+
+import asyncio
+
+from micropython import const
+
+from drivers.can import FLAG_EXT, FLAG_RTR, FLAG_URGENT, CanError
+
+_RATES = (10_000, 20_000, 50_000, 100_000, 125_000, 250_000, 500_000, 800_000, 1_000_000)  # S0 to S8
+_CR = const(13)
+_LF = const(10)
+_BELL = const(7)
+_T = const(0x54)  # "T", the usual frame: 29 bits, data
+_LINE = const(27)  # longest line we send: T, 8 id, length, 16 data, CR
+_LONGEST = const(40)  # a longer line than this is noise
+_READ = const(256)  # bytes per read
+_SLOTS = const(8)  # lines that wait while the stream takes none
+_SERVICE_MS = const(20)
+_POLL_MS = const(500)  # status flags "F"
+_STALL_MS = const(1000)  # a stream that takes no byte for so long is dead
+_ANSWER_MS = const(200)  # UART: an answer later than this was lost
+_WINDOW = const(2)  # UART: sends without an answer
+_LOST_POLLS = const(3)  # adapter that answered F before and is silent now
+_RESET_POLLS = const(4)  # bus error for so many polls: reset the controller
+_STEP_MS = const(10)  # set-up
+_QUIET_STEPS = const(5)
+_SETTLE_STEPS = const(25)
+_OPEN_STEPS = const(50)  # 500 ms for the answer to "O"
+_COUNT = const(0x3FFFFFFF)  # counters wrap instead of growing beyond a small int
+
+_HEX = b"0123456789ABCDEF"
+_NIBBLE = bytearray(b"\xff" * 256)  # character -> value, 255: no hex digit
+for _i in range(16):
+    _NIBBLE[_HEX[_i]] = _i
+    _NIBBLE[ord("%x" % _i)] = _i
+
+
+class Slcan:
+    """One CAN bus behind an SLCAN adapter (face: drivers/README.md).
+
+    open_stream -- async callable, returns a HAL stream (readinto, write, close)
+    bitrate -- bit/s, one of S0 to S8, else ValueError
+    uart -- True for a serial line: at most 2 unanswered sends (adapters have small buffers)
+
+    What cannot be written at once waits in 8 line slots, in order; when they are full a new frame is dropped and
+    counted. An urgent frame (FLAG_URGENT) removes every waiting line that is not urgent itself: ordinary traffic can
+    neither hold it up nor undo it, and it leaves right after the line that is half written. If all slots hold urgent
+    lines, the same safe state is already on its way and the new one is dropped.
+    """
+
+    def __init__(self, open_stream, clock, bitrate=250_000, uart=False):
+        self.on_frame = None  # on_frame(can_id, flags, data), data is valid only during the call
+        self.error_passive = False  # as the adapter's status flags say
+        self._open_stream = open_stream
+        self._clock = clock
+        self._rate = b"S%d\r" % _RATES.index(bitrate)
+        self._uart = uart
+        self._stream = None
+        self._open = False  # channel open: frames flow
+        self._bus_error = False
+        # receiving: the unfinished line ends at _LONGEST, where the next read begins
+        self._rx = bytearray(_LONGEST + _READ)
+        self._rx_view = memoryview(self._rx)[_LONGEST:]
+        self._kept = 0
+        self._skipping = False  # inside a line that is too long
+        self._data = bytearray(8)
+        self._data_views = tuple([memoryview(self._data)[:n] for n in range(9)])
+        # sending: the ring of waiting lines, and the line that is being written
+        self._queue = bytearray(_SLOTS * _LINE)
+        self._sizes = bytearray(_SLOTS)
+        self._head = self._count = self._urgent = 0  # the first _urgent of _count lines stay
+        self._line = bytearray(_LINE)
+        self._line_views = tuple([memoryview(self._line)[:n] for n in range(_LINE + 1)])
+        self._left = 0  # bytes of _line still to write
+        self._failed = False  # the stream refused a write: run() is about to end
+        self._moved = self._asked = 0  # ticks of the last written byte, of the last line begun
+        self._unanswered = self._answers = self._bells = 0
+        self._polls = self._error_polls = 0  # status requests without an answer; with a bus error
+        self._knows_status = False
+        self._lives = 0
+        self._n_rx = self._n_tx = self._n_dropped = self._n_bad = 0
+        self._n_bus_off = self._n_resets = self._n_refused = self._n_overrun = 0
+
+    @property
+    def is_up(self):
+        """True: stream connected, channel open, no bus error."""
+        return self._open and not self._bus_error
+
+    def counters(self):
+        """Counts since boot; rx, tx, tx_dropped, bad, bus_off, reopened, refused (BELL or no answer), overrun."""
+        return {
+            "rx": self._n_rx,
+            "tx": self._n_tx,
+            "tx_dropped": self._n_dropped,
+            "bad": self._n_bad,
+            "bus_off": self._n_bus_off,
+            "reopened": max(self._lives - 1, 0) + self._n_resets,
+            "refused": self._n_refused,
+            "overrun": self._n_overrun,
+        }
+
+    def send(self, can_id, data, flags=FLAG_EXT):
+        """Send a frame now, or as soon as the stream takes it; True if it was taken.
+
+        data -- up to 8 bytes. Does not wait. False: not up, or full (counted). Raises ValueError for an identifier or
+        a length that does not exist.
+        """
+        if len(data) > 8 or can_id < 0 or can_id >> (29 if flags & FLAG_EXT else 11):
+            raise ValueError("CAN frame")
+        urgent = flags & FLAG_URGENT
+        if not self._open or (self._bus_error and not urgent):
+            self._n_dropped += 1
+            return False
+        if urgent:
+            self._n_dropped += self._count - self._urgent
+            self._count = self._urgent
+        if self._count == _SLOTS:
+            self._pump()
+        if self._count == _SLOTS:
+            self._n_dropped += 1
+            return False
+        slot = (self._head + self._count) % _SLOTS
+        self._sizes[slot] = self._encode(slot * _LINE, can_id, data, flags)
+        self._count += 1
+        if urgent:
+            self._urgent = self._count
+        self._pump()
+        return not self._failed
+
+    async def run(self):
+        """One life of the bus: connect, set up, receive. Raises CanError when it breaks."""
+        try:
+            stream = await self._open_stream()
+        except OSError as exc:
+            raise CanError("no adapter: %s" % exc)
+        self._begin(stream)
+        reader = asyncio.create_task(self._receive(stream))
+        service = asyncio.create_task(self._serve())
+        try:
+            await asyncio.gather(reader, service)
+        finally:
+            self._open = False
+            reader.cancel()
+            service.cancel()
+            self._stream = None
+            stream.close()
+
+    def _begin(self, stream):
+        """Forget the last life: a stale frame must not leave, nor an old half line be continued."""
+        self._stream = stream
+        self._kept = self._left = self._head = self._count = self._urgent = 0
+        self._unanswered = self._polls = self._error_polls = 0
+        self._skipping = self._failed = self._bus_error = self.error_passive = self._knows_status = False
+        self._moved = self._clock.ticks_ms()
+        self._lives += 1
+
+    # -- receiving
+
+    async def _receive(self, stream):
+        while True:
+            try:
+                n = await stream.readinto(self._rx_view)
+            except OSError as exc:
+                raise CanError("read: %s" % exc)
+            if not n:
+                raise CanError("adapter closed the stream")
+            self._parse(n)
+
+    def _parse(self, n):
+        """Take the n bytes just read. No allocation."""
+        buf = self._rx
+        i = _LONGEST - self._kept
+        end = _LONGEST + n
+        self._kept = 0
+        while i < end:
+            if buf[i] == _T and i + 9 < end and not self._skipping:  # whole frame in sight: no search for its end
+                stop = i + 10 + 2 * _NIBBLE[buf[i + 9]]
+                if stop < end and buf[stop] == _CR and self._frame(i, stop):
+                    i = stop + 1
+                    continue
+            j = w = i
+            c = 0
+            while j < end:
+                c = buf[j]
+                if c == _CR or c == _BELL:
+                    break
+                if c != _LF:
+                    buf[w] = c
+                    w += 1
+                j += 1
+            else:
+                self._keep(i, w)
+                return
+            if self._skipping:
+                self._skipping = False
+            elif w != i and not self._text(i, w):
+                self._n_bad = (self._n_bad + 1) & _COUNT
+            elif w == i and c == _CR:
+                self._answered()
+            if c == _BELL:
+                self._bells += 1
+                self._n_refused = (self._n_refused + self._open) & _COUNT
+                self._answered()
+            i = j + 1
+
+    def _keep(self, start, stop):
+        """The line from start to stop has no end yet: put it in front of the next read."""
+        size = stop - start
+        if size > _LONGEST and not self._skipping:
+            self._skipping = True
+            self._n_bad = (self._n_bad + 1) & _COUNT
+        if self._skipping:
+            return
+        buf = self._rx
+        at = _LONGEST - size  # never behind start: what was kept before is part of this line
+        while start < stop:
+            buf[at] = buf[start]
+            at += 1
+            start += 1
+        self._kept = size
+
+    def _text(self, start, stop):
+        """One line without its end; False if it means nothing to us."""
+        buf = self._rx
+        kind = buf[start]
+        if kind in b"TtRr":
+            return self._frame(start, stop)
+        if kind in b"zZ" and stop - start == 1:
+            self._answered()
+            return True
+        if kind == 0x46 and stop - start == 3:  # F
+            high, low = _NIBBLE[buf[start + 1]], _NIBBLE[buf[start + 2]]
+            if high | low < 16:
+                self._answered()
+                self._status(high << 4 | low)
+                return True
+        return False
+
+    def _frame(self, start, stop):
+        """Check and deliver a frame line (without its end); False if malformed."""
+        buf = self._rx
+        nibble = _NIBBLE
+        kind = buf[start]  # T 0x54, R 0x52, t 0x74, r 0x72
+        flags = (0 if kind & 0x20 else FLAG_EXT) | (0 if kind & 0x04 else FLAG_RTR)
+        i = start + 1
+        at = i + (8 if flags & FLAG_EXT else 3)
+        if at >= stop:
+            return False
+        size = nibble[buf[at]]
+        length = 0 if flags & FLAG_RTR else size  # a remote frame carries none: nothing to decode by mistake
+        if size > 8 or stop != at + 1 + 2 * length or nibble[buf[i]] > (1 if flags & FLAG_EXT else 7):
+            return False
+        can_id = 0
+        while i < at:
+            digit = nibble[buf[i]]
+            if digit > 15:
+                return False
+            can_id = can_id << 4 | digit
+            i += 1
+        i += 1
+        data = self._data
+        n = 0
+        while i < stop:
+            high, low = nibble[buf[i]], nibble[buf[i + 1]]
+            if high > 15 or low > 15:
+                return False
+            data[n] = high << 4 | low
+            n += 1
+            i += 2
+        if self._open:
+            self._n_rx = (self._n_rx + 1) & _COUNT
+            if self.on_frame:
+                self.on_frame(can_id, flags, self._data_views[length])
+        return True
+
+    def _answered(self):
+        self._answers += 1
+        if self._unanswered:
+            self._unanswered -= 1
+            self._pump()
+
+    def _status(self, bits):
+        """Status flags: 0 receive FIFO full, 3 data overrun, 5 error passive, 7 bus error. Reading cleared them."""
+        self._polls = 0
+        self._knows_status = True
+        self.error_passive = bool(bits & 0x20)
+        if bits & 0x09:
+            self._n_overrun += 1
+        error = bool(bits & 0x80)
+        if error and not self._bus_error:
+            self._n_bus_off += 1
+        if not error:
+            self._error_polls = 0
+        self._bus_error = error
+
+    # -- sending
+
+    def _encode(self, at, can_id, data, flags):
+        """Write the line into the ring at `at`; return its length."""
+        buf = self._queue
+        start = at
+        extended = flags & FLAG_EXT
+        buf[at] = (_T if extended else 0x74) - (flags & FLAG_RTR)  # R is T - 2
+        shift = 28 if extended else 8
+        while shift >= 0:
+            at += 1
+            buf[at] = _HEX[can_id >> shift & 15]
+            shift -= 4
+        buf[at + 1] = 48 + len(data)
+        at += 2
+        if not flags & FLAG_RTR:
+            for byte in data:
+                buf[at] = _HEX[byte >> 4]
+                buf[at + 1] = _HEX[byte & 15]
+                at += 2
+        buf[at] = _CR
+        return at + 1 - start
+
+    def _command(self, line):
+        """Queue a command line of ours; False when full (all of them are repeated)."""
+        if self._count == _SLOTS:
+            return False
+        slot = (self._head + self._count) % _SLOTS
+        at = slot * _LINE
+        for byte in line:
+            self._queue[at] = byte
+            at += 1
+        self._sizes[slot] = len(line)
+        self._count += 1
+        self._pump()
+        return True
+
+    def _pump(self):
+        """Write what waits until the stream is full. No allocation; lines stay whole and in order."""
+        stream = self._stream
+        if stream is None or self._failed:
+            return
+        line = self._line
+        try:
+            while self._left or self._next():
+                left = self._left
+                n = stream.write(self._line_views[left])
+                if not n:
+                    return
+                self._moved = self._clock.ticks_ms()
+                left -= n
+                self._left = left
+                for i in range(left):  # the rest of a half-written line moves to the front
+                    line[i] = line[n + i]
+        except OSError:
+            self._failed = True
+            self._open = False
+
+    def _next(self):
+        """Make the oldest waiting line the one to write; False if there is none, or the adapter is behind."""
+        behind = self._uart and self._open and self._unanswered >= _WINDOW
+        if not self._count or (behind and not self._urgent):
+            return False
+        at = self._head * _LINE
+        n = self._sizes[self._head]
+        for i in range(n):
+            self._line[i] = self._queue[at + i]
+        self._head = (self._head + 1) % _SLOTS
+        self._count -= 1
+        if self._urgent:
+            self._urgent -= 1
+        self._left = n
+        self._unanswered += self._uart
+        self._asked = self._clock.ticks_ms()
+        if self._line[0] in b"TtRr":
+            self._n_tx = (self._n_tx + 1) & _COUNT
+        return True
+
+    # -- service
+
+    async def _serve(self):
+        """Set the adapter up, then keep it: the rest of half lines, status flags, dead streams."""
+        await self._set_up()
+        clock = self._clock
+        polled = clock.ticks_ms()
+        while True:
+            await asyncio.sleep_ms(_SERVICE_MS)
+            now = clock.ticks_ms()
+            if self._unanswered and clock.ticks_diff(now, self._asked) > _ANSWER_MS:
+                self._unanswered = 0
+                self._n_refused += 1
+            self._pump()
+            if not self._left and not self._count:
+                self._moved = now
+            if self._failed or clock.ticks_diff(now, self._moved) > _STALL_MS:
+                raise CanError("adapter takes no data")
+            if clock.ticks_diff(now, polled) >= _POLL_MS:
+                polled = now
+                self._poll()
+
+    def _poll(self):
+        if self._knows_status and self._polls >= _LOST_POLLS:
+            raise CanError("adapter does not answer")
+        if self._bus_error:
+            self._error_polls += 1
+            if self._error_polls % _RESET_POLLS == 0:
+                self._n_resets += 1
+                for line in (b"C\r", self._rate, b"O\r"):
+                    self._command(line)
+        self._polls += self._command(b"F\r")
+
+    async def _set_up(self):
+        """Flush, close, set the rate, open. The answers to the first ones only have to be over before "O" is sent."""
+        self._answers = 0
+        for line in (b"\r\r\r", b"C\r", self._rate):
+            self._command(line)
+        seen = quiet = 0
+        for _ in range(_SETTLE_STEPS):
+            await asyncio.sleep_ms(_STEP_MS)
+            self._pump()
+            quiet = quiet + 1 if self._answers == seen else 0
+            seen = self._answers
+            if seen >= 5 or quiet >= _QUIET_STEPS:
+                break
+        self._answers = self._bells = 0
+        self._command(b"O\r")
+        for _ in range(_OPEN_STEPS):
+            await asyncio.sleep_ms(_STEP_MS)
+            self._pump()
+            if self._failed or self._bells:
+                break
+            if self._answers:
+                self._unanswered = 0
+                self._open = True
+                return
+        raise CanError("adapter refused to open" if self._bells else "adapter does not open")
