@@ -101,11 +101,16 @@ def _create_with_packaged_pip(root: Path) -> None:
 
 
 def check_version() -> None:
-    """Raise EnvironmentProblem if this Python is too old for the packages."""
+    """Go on with a newer Python of this machine if this one is too old; raise EnvironmentProblem if there is none."""
     if sys.version_info < MINIMUM:
+        for minor in range(MINIMUM[1] + 3, MINIMUM[1] - 1, -1):
+            newer = shutil.which(f"python{MINIMUM[0]}.{minor}")
+            # It may be on PATH and still not start: version managers put placeholders there.
+            if newer and subprocess.run([newer, "-c", ""], capture_output=True).returncode == 0:
+                os.execv(newer, [newer, *sys.argv])
         wanted, here = "{}.{}".format(*MINIMUM), "{}.{}".format(*sys.version_info[:2])
         raise EnvironmentProblem(
-            f"Python {wanted} or later is needed, this is {here}: run `make setup PYTHON3=python{wanted}` with one"
+            f"this is Python {here}: install {wanted} or later, then run `make setup PYTHON3=python{wanted}`"
         )
 
 
