@@ -29,7 +29,7 @@ class OcppError(Exception):
     """
 
     def __init__(self, code, description="", details=None):
-        super().__init__(code, description)
+        super().__init__("%s: %s" % (code, description))
         self.code = code
         self.description = description
         self.details = details

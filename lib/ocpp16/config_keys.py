@@ -1,0 +1,62 @@
+"""Configuration keys of the Core profile, and which keys a charge point has. The notation: see config.
+
+Source: OCPP 1.6 edition 2, chapter 9, with its errata (MessageTimeout, StopTransactionMaxMeterValues). The defaults and
+ranges of values that the specification leaves open are choices of this library. Intervals end at 5 days: in ms that is
+the longest span that the 30-bit tick counter of MicroPython can wait for.
+"""
+
+# What a direct-current charger measures, and sends by default, in this order.
+MEASURANDS = ("Energy.Active.Import.Register", "Power.Active.Import", "SoC", "Voltage", "Current.Import")
+
+_CORE = """\
+ConnectorPhaseRotationMaxLength R int 8
+GetConfigurationMaxKeys R int 50
+MeterValuesSampledDataMaxLength R int 8
+StopTransactionOnEVSideDisconnect R bool true
+UnlockConnectorOnEVSideDisconnect R bool false
+AuthorizeRemoteTxRequests RW bool false
+ConnectionTimeOut RW int 60 1..432000
+ConnectorPhaseRotation RW csl 0.Unknown,1.Unknown phases
+HeartbeatInterval RW int 300 1..432000
+MessageTimeout RW int 60 1..3600
+MeterValueSampleInterval RW int 10 0..432000
+MinimumStatusDuration RW int 0 0..86400
+StopTransactionOnInvalidId RW bool true
+TransactionMessageAttempts RW int 3 1..100
+TransactionMessageRetryInterval RW int 60 0..86400
+WebSocketPingInterval RW int 30 0..432000
+"""
+
+_OF_PROFILES = (  # name of the feature profile, module in keys/
+    ("FirmwareManagement", "firmware"),
+    ("LocalAuthListManagement", "local_auth"),
+    ("Reservation", "reservation"),
+    ("SmartCharging", "smart_charging"),
+)
+
+
+def core_rows(connectors, profiles, measurands=MEASURANDS):
+    """Rows for Configuration: the Core keys, and those of each other profile that is built in.
+
+    connectors -- number of connectors, without connector 0
+    profiles   -- objects with NAME, the name of a feature profile; others without NAME may be among them
+    measurands -- what the meter can give, each with its phase (`Voltage.L1`) where it has several; the default of
+                  MeterValuesSampledData are those of MEASURANDS among them
+    A key whose function is missing must not be there. Keys of functions that a charge point may or may not have are in
+    keys/core.py: add the ones that fit.
+    """
+    names = [profile.NAME for profile in profiles if hasattr(profile, "NAME")]
+    rows = [
+        "NumberOfConnectors R int %d\nSupportedFeatureProfiles R csl %s\nMeterValuesSampledData RW csl %s %s"
+        % (
+            connectors,
+            ",".join(names) or "-",
+            ",".join([name for name in MEASURANDS if name in measurands]) or "-",
+            "|".join(measurands) or "|",
+        ),
+        _CORE,
+    ]
+    for name, module in _OF_PROFILES:
+        if name in names:
+            rows.append(__import__("ocpp16.keys." + module, None, None, ("ROWS",)).ROWS)
+    return tuple(rows)
