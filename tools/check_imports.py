@@ -48,7 +48,7 @@ ALLOWED = {
 WITNESSES = ("tools/sim", "tools/csms", "tools/demo")
 LAZY = {("lib/ocpp16", "wsclient"): "lib/ocpp16/link.py"}
 # First part of an imported name -> its room; the modules of lib are found by looking.
-_PACKAGES = {name: name for name in ("charger", "drivers", "hal", "boards", "main")} | {"boot": "main"}
+_PACKAGES = {name: name for name in ("charger", "drivers", "hal", "boards", "main")} | {"boot": "main", "board": "boards"}
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from tools import rootless_apt
 MINIMUM = (3, 11)
 _LOCK = "tools/requirements.lock"
 _STUBS_LOCK = "tools/requirements-stubs.lock"  # MicroPython's stubs replace typeshed: they must stay off sys.path
+_TYPINGS = "tools/typings"  # laid over them: what they leave out
 
 
 class EnvironmentProblem(Exception):
@@ -28,8 +29,8 @@ class EnvironmentProblem(Exception):
 
 def _fingerprint(root: Path) -> str:
     digest = hashlib.sha256("{}.{}".format(*sys.version_info[:2]).encode())
-    for lock in (_LOCK, _STUBS_LOCK):
-        digest.update((root / lock).read_bytes())
+    for path in (root / _LOCK, root / _STUBS_LOCK, *sorted((root / _TYPINGS).rglob("*.pyi"))):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
@@ -158,5 +159,6 @@ def provide(root: Path, force: bool, say: Callable[[str], None]) -> None:
     stubs = root / ".venv" / "stubs"
     shutil.rmtree(stubs, ignore_errors=True)
     _run([*pip, "--target", str(stubs), "--no-deps", "-r", str(root / _STUBS_LOCK)], advice)
+    shutil.copytree(root / _TYPINGS, stubs, dirs_exist_ok=True)
     (root / ".venv" / "stamp").write_text(_fingerprint(root), encoding="ascii")
     say("Python packages are ready")
