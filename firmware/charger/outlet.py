@@ -1,0 +1,383 @@
+"""One connector's hardware: joins BMS, power module, plug, meter and inputs, and answers the charge point.
+
+It is the `Evse` of lib/ocpp16: questions, and `permit` as the one command. `evaluate` decides
+about the power on every relevant frame; `tick` does what needs time, at least every 50 ms.
+"""
+
+from fixed import fixed
+from micropython import const
+
+from . import faults, interlock
+from .faults import Faults
+from .gate import OFF_NOT_CONFIRMED, RUNNING, START_FAILED
+from .metering import wh
+
+_NO_CURRENT_MA = const(500)
+_NO_CURRENT_MS = const(5000)
+_OVER_MA = const(2000)  # above the set-point; from 20 A on a tenth of it
+_HARDWARE = (
+    faults.OFF_NOT_CONFIRMED, faults.OVER_VOLTAGE, faults.OVER_CURRENT, faults.SENSOR, faults.MODULE_LOST,
+    faults.START_FAILED, faults.SOFTWARE,
+)  # fmt: skip
+
+
+class Outlet:
+    """Connector `number` (>= 1).
+
+    bms, module, gate, meter, plug -- this connector's own
+    module_bus, bms_bus -- CAN controllers (asked for `is_up`)
+    hal     -- inputs and outputs; board -- dict of this connector: "lock", "plug_switch", "sees_pack" (bools)
+    limits  -- dict of the constant attributes of interlock.Snapshot
+    options -- dict: lifetime (bool: which register OCPP sees), bms_timeout_ms, session_timeout_ms,
+               bms_stop_ms, hold_ms
+    connector -- the charge point's connector, set after construction; None: no OCPP
+    """
+
+    def __init__(self, number, bms, module, gate, meter, plug, module_bus, bms_bus, hal, clock, log, board, limits,
+                 options):  # fmt: skip
+        self.number = number
+        self.connector = None
+        self.gate = gate
+        self.meter = meter
+        self.reasons = interlock.NOT_PERMITTED
+        self.errors = 0  # exceptions caught in the safety loop
+        self._bms = bms
+        self._module = module
+        self._plug = plug
+        self._module_bus = module_bus
+        self._bms_bus = bms_bus
+        self._hal = hal
+        self._clock = clock
+        self._log = log
+        self._has_lock = board["lock"]
+        self._switched = board["plug_switch"]
+        self._lifetime = options["lifetime"]
+        self._bms_timeout_ms = options["bms_timeout_ms"]
+        self._faults = Faults(clock, options["hold_ms"])
+        self._snap = interlock.Snapshot()
+        self._snap.sees_pack = board["sees_pack"]
+        for name, value in limits.items():
+            setattr(self._snap, name, value)
+        self._offered = False  # energy was on at some time since permit(True)
+        self._soc = None  # last known of this plug-in
+        self._trip = 0  # causes seen since the last tick, bit mask of faults
+        self._idle = False  # on for long, but the vehicle takes nothing
+        self._idle_for = Lasting(clock, _NO_CURRENT_MS)
+        self._forbids_for = Lasting(clock, options["bms_stop_ms"])
+        self._silent_for = Lasting(clock, options["session_timeout_ms"] - options["bms_timeout_ms"])
+        self._was_plugged = False
+        self._shown = {}  # output name -> last value
+        self._news = None
+        module.on_power = self._on_power
+        module_bus.on_frame = self.on_module_frame
+        bms_bus.on_frame = self.on_bms_frame
+
+    # -- Evse: what the charge point asks
+
+    def plugged(self):
+        return self._plug.plugged
+
+    def evse_ready(self):
+        """Energy is offered, or would be if the vehicle took it."""
+        if not self._snap.permitted:
+            return False
+        if self.gate.state == RUNNING:
+            return True
+        if self.reasons & ~interlock.VEHICLE or self.gate.is_blocked():
+            return False
+        return self.reasons != 0 or self._offered
+
+    def ev_ready(self):
+        """False: the vehicle forbids, asks for nothing, is silent, or has drawn nothing for 5 s."""
+        return not (self.reasons & interlock.VEHICLE or self._idle)
+
+    def fault(self):
+        return self._faults.current
+
+    def warning(self):
+        """(errorCode, vendorErrorCode, info) of something that stops no charging by itself, or None."""
+        if self._plug.plugged and not self._bms.is_alive():
+            return ("EVCommunicationError", "BmsSilent", "")
+        hot = self._module.temperature_dc()
+        if hot is not None and hot > self._snap.derate_dc:
+            return ("HighTemperature", "Derating", "")
+        return None
+
+    def energy_wh(self):
+        return wh(self._mwh())
+
+    def sample(self, measurand):
+        """(text, unit) of a measurand, or None when it is not known now."""
+        if measurand == "Energy.Active.Import.Register":
+            return fixed(self._mwh(), 3, 0), "Wh"
+        if measurand == "SoC":
+            return _text(self._bms.soc, 2, 2, "Percent")
+        if measurand == "Temperature":
+            return _text(self._temperature_dc(), 1, 1, "Celsius")
+        if measurand == "Current.Offered":
+            return fixed(self.gate.set_ma, 3, 2), "A"
+        mv, ma = self._module.terminal_mv(), self._terminal_ma()
+        if measurand == "Voltage":
+            return _text(mv, 3, 2, "V")
+        if measurand == "Current.Import":
+            return _text(ma, 3, 2, "A")
+        if measurand == "Power.Active.Import" and mv is not None and ma is not None:
+            return fixed(mv * ma, 6, 0), "W"
+        return None
+
+    def permit(self, allowed, limit_ma=None, limit_w=None):
+        """The charge point's yes or no, with its limits (None: none). No is carried out before this returns."""
+        s = self._snap
+        if not allowed:
+            s.permitted = False
+            self._offered = False
+            self.gate.off()
+        s.permitted, s.limit_ma, s.limit_w = bool(allowed), limit_ma, limit_w
+        self.evaluate()
+
+    def is_settled(self):
+        return self.gate.is_settled()
+
+    def session_begin(self, _tx):
+        self.meter.session_begin()
+
+    # -- what the vendor messages ask
+
+    def vehicle_values(self):
+        """(soc 0.01 %, max mA, mV, mA, 0.1 degC), None for what is unknown."""
+        bms = self._bms
+        mv = bms.pack_mv
+        return (
+            bms.soc,
+            bms.max_ma or None,
+            self._module.terminal_mv() if mv is None else mv,
+            self._terminal_ma(),
+            self._temperature_dc(),
+        )
+
+    def soc(self):
+        """Last known SoC of this plug-in (0.01 %), also when the vehicle has just left; or None."""
+        return self._soc
+
+    def session_mwh(self):
+        return self.meter.session_mwh
+
+    # -- frames and time
+
+    def on_module_frame(self, can_id, flags, data):
+        try:
+            if self._module.feed(can_id, flags, data):
+                self.evaluate()
+        except Exception as exc:
+            self.failed(exc)
+
+    def on_bms_frame(self, can_id, flags, data):
+        try:
+            if self._bms.feed(can_id, flags, data):
+                self.evaluate()
+        except Exception as exc:
+            self.failed(exc)
+
+    def _on_power(self, mv, ma):
+        self.meter.add(mv, ma, self.gate.may_flow())
+
+    def evaluate(self):
+        """Look at everything, decide, act. Never raises."""
+        try:
+            self._evaluate()
+        except Exception as exc:
+            self.failed(exc)
+
+    def tick(self):
+        """What needs time. Call at least every 50 ms. Never raises."""
+        for step in (self._module.tick, self._bms.tick, self._step):
+            try:
+                step()
+            except Exception as exc:
+                self.failed(exc)
+
+    def wait_ms(self):
+        """How long until this outlet must be looked at again because the BMS falls silent; at most 1000."""
+        silent = self._bms.silent_ms()
+        if silent is None or not silent < self._bms_timeout_ms:
+            return 1000
+        return min(1000, max(1, self._bms_timeout_ms - silent))
+
+    def make_safe(self):
+        """Output off now, and a fault for the hold time: something in the program has died. Never raises."""
+        self.gate.off()
+        self._trip |= 1 << faults.SOFTWARE
+
+    def failed(self, exc):
+        self.make_safe()
+        self.errors += 1
+        if self._faults.kind != faults.SOFTWARE or self.errors & 0xFF == 1:  # a bug in a loop must not flood the log
+            self._log.error("outlet%d" % self.number, exc)
+
+    def _evaluate(self):
+        s, bms, module, gate, hal = self._snap, self._bms, self._module, self.gate, self._hal
+        s.bms_alive = bms.is_alive()
+        s.bms_permits = bms.permits()
+        s.bms_mv, s.bms_ma = bms.max_mv, bms.max_ma
+        s.heating = bms.heating
+        s.plugged = self._plug.update(
+            bms.silent_ms(), self._in_session(), self._switched and hal.input("plug", self.number)
+        )
+        s.module_healthy = module.is_healthy()
+        s.module_bus_up = self._module_bus.is_up
+        s.bms_bus_up = self._bms_bus.is_up
+        s.terminal_mv = module.terminal_mv()
+        s.temperature_dc = None if module.temperature_fault() else module.temperature_dc()
+        s.estop = hal.input("estop", self.number)
+        s.door = hal.input("door", self.number)
+        s.running = gate.state == RUNNING
+        s.fault = self._faults.kind is not None or self._trip != 0 or gate.fault is not None
+        allowed, mv, ma, self.reasons = interlock.interlock(s)
+        if self.reasons & (interlock.TERMINAL_OVER | interlock.TERMINAL_WINDOW) and gate.may_flow():
+            # beyond what it was told: the module does not obey. A limit lowered just now is no fault
+            if gate.set_mv and s.terminal_mv > gate.set_mv + s.tolerance_mv:
+                self._trip |= 1 << faults.OVER_VOLTAGE
+                allowed = False
+        gate.poll(allowed, mv, ma)
+        if gate.state == RUNNING:
+            self._offered = True
+
+    def _step(self):
+        self._evaluate()
+        self._watch_vehicle()
+        self._watch_faults()
+        self._end_session()
+        self._tell()
+
+    def _watch_vehicle(self):
+        s, bms, gate = self._snap, self._bms, self.gate
+        if s.plugged != self._was_plugged:
+            self._was_plugged = s.plugged
+            self._log.info("outlet%d" % self.number, "plugged in" if s.plugged else "unplugged")
+            bms.new_vehicle()
+            if s.plugged:
+                self._soc = None  # the last one is asked for until then
+        if bms.soc is not None:
+            self._soc = bms.soc
+        ma = self._module.terminal_ma()
+        taking = gate.state != RUNNING or gate.set_ma < _NO_CURRENT_MA or ma is None or ma >= _NO_CURRENT_MA
+        self._idle = self._idle_for.update(not taking)
+
+    def _watch_faults(self):
+        s, module, gate = self._snap, self._module, self.gate
+        causes, self._trip = self._trip, 0
+        info = ""
+        if s.estop:
+            causes |= 1 << faults.EMERGENCY_STOP
+        if s.estop is None or s.door is None:
+            causes |= 1 << faults.INPUTS_LOST
+        if s.door:
+            causes |= 1 << faults.DOOR_OPEN
+        external = self._hal.input("fault", self.number)
+        if external:
+            causes |= 1 << faults.EXTERNAL
+            info = str(external)[:50] if external is not True else ""
+        if gate.fault == OFF_NOT_CONFIRMED:
+            causes |= 1 << faults.OFF_NOT_CONFIRMED
+        elif gate.fault == START_FAILED:
+            causes |= 1 << faults.START_FAILED
+        ma = module.terminal_ma()
+        if gate.state == RUNNING and ma is not None and ma > gate.set_ma + max(_OVER_MA, gate.set_ma // 10):
+            causes |= 1 << faults.OVER_CURRENT
+        if not s.module_healthy or not s.module_bus_up:
+            causes |= 1 << faults.MODULE_LOST
+        elif s.temperature_dc is None:
+            causes |= 1 << faults.SENSOR
+        elif s.temperature_dc >= s.stop_dc:
+            causes |= 1 << faults.OVER_TEMPERATURE
+        if not s.bms_bus_up:
+            causes |= 1 << faults.BMS_BUS
+        was, found = self._faults.kind, self._faults
+        found.update(causes, info)
+        if found.kind != was:
+            self._log.warn("outlet%d" % self.number, "fault: %s" % (found.current,))
+            gate.hold()
+        if found.kind is not None:
+            if gate.fault is None:
+                gate.hold()
+            elif not s.plugged:
+                gate.clear_fault()
+
+    def _end_session(self):
+        """Whatever ends a transaction from the hardware's side."""
+        s, kind = self._snap, self._faults.kind
+        session = self._in_session()
+        forbids = self._forbids_for.update(session and s.bms_alive and not s.bms_permits)
+        silent = self._silent_for.update(session and not s.bms_alive)
+        if not session:
+            return
+        if kind is not None:
+            self.connector.stop("EmergencyStop" if kind == faults.EMERGENCY_STOP else "Other")
+        elif not s.plugged:
+            self.connector.stop("EVDisconnected")
+        elif forbids or silent:  # silent, but the plug switch says that it is there
+            self.connector.stop("Other")
+
+    def _tell(self):
+        """Tell the BMS, the lock, the light and the charge point what is new."""
+        s, kind = self._snap, self._faults.kind
+        self._bms.report(
+            s.terminal_mv or 0,
+            self._terminal_ma() or 0,
+            kind in _HARDWARE,
+            kind == faults.OVER_TEMPERATURE,
+            not s.plugged,
+        )
+        session = self._in_session()
+        if self._has_lock:
+            self._output("lock", session)
+        charging = self.gate.state == RUNNING
+        self._output("led", "fault" if kind is not None else "charging" if charging else "plugged" if s.plugged else "idle")
+        news = (s.plugged, kind, self.evse_ready(), self.ev_ready(), self.is_settled())
+        if news != self._news:
+            self._news = news
+            if self.connector is not None:
+                self.connector.poke()
+
+    def _output(self, name, value):
+        if self._shown.get(name) != value:
+            self._hal.output(name, self.number, value)
+            self._shown[name] = value
+
+    def _in_session(self):
+        return self.connector is not None and self.connector.transaction is not None
+
+    def _mwh(self):
+        return self.meter.lifetime_mwh if self._lifetime else self.meter.session_mwh
+
+    def _terminal_ma(self):
+        ma = self._module.terminal_ma()
+        return None if ma is None else max(0, ma)
+
+    def _temperature_dc(self):
+        """Of the battery where its BMS tells, else of the charger module; or None."""
+        pack = self._bms.temperature_dc
+        return self._module.temperature_dc() if pack is None else pack
+
+
+class Lasting:
+    """Has a condition been true for `ms` without a break?"""
+
+    def __init__(self, clock, ms):
+        self._clock = clock
+        self._ms = ms
+        self._since = None
+        self._lasted = False
+
+    def update(self, condition):
+        if not condition:
+            self._since, self._lasted = None, False
+        elif self._since is None:
+            self._since = self._clock.ticks_ms()
+        elif not 0 <= self._clock.ticks_diff(self._clock.ticks_ms(), self._since) < self._ms:
+            self._lasted = True  # stays, so that a wrap of the ticks cannot take it back
+        return self._lasted
+
+
+def _text(value, scale, decimals, unit):
+    return None if value is None else (fixed(value, scale, decimals), unit)
