@@ -1,13 +1,4 @@
-"""Echo client for websocket conformance rigs: `micropython tools/ws_echo_client.py URL [AGENT]`.
-
-URL is the fuzzing server, ws://HOST:PORT. As Autobahn|Testsuite defines it, the client asks /getCaseCount, runs
-/runCase?case=N&agent=AGENT for N = 1 to the count, echoing every message as the type it came in, and ends with
-/updateReports?agent=AGENT. The verdicts are the server's. Messages up to 16 MiB are echoed.
-
-Exit status: 0 all cases were run, 1 a connection could not be opened, 2 wrong arguments.
-Long messages need more heap than MicroPython starts with (it holds a message twice): the program starts itself again
-with -X heapsize=80m unless it already has that much.
-"""
+"""Echo client for websocket conformance rigs, run by MicroPython; --help says more."""
 
 import gc
 import os
@@ -22,7 +13,15 @@ import wsclient
 _HEAP = 80
 _MAX_SIZE = 1 << 24
 _CHILD = "WS_ECHO_CLIENT_CHILD"  # set for the second start, so that there is never a third
-_HELP = "usage: micropython [-X heapsize=%dm] ws_echo_client.py URL [AGENT]\n\n" % _HEAP
+_USAGE = "usage: micropython [-X heapsize=80m] ws_echo_client.py URL [AGENT]"
+_HELP = """
+URL is the fuzzing server, ws://HOST:PORT. As Autobahn|Testsuite defines it, the client asks /getCaseCount, runs
+/runCase?case=N&agent=AGENT for N = 1 to the count, echoing every message as the type it came in, and ends with
+/updateReports?agent=AGENT. The verdicts are the server's. Messages up to 16 MiB are echoed.
+
+Exit status: 0 all cases were run, 1 a connection could not be opened, 2 wrong arguments.
+Long messages need more heap than MicroPython starts with (it holds a message twice): the program starts itself again
+with -X heapsize=80m unless it already has that much."""
 
 
 def quoted(text):
@@ -84,10 +83,10 @@ async def run(url, agent):
 
 def main(arguments):
     if "-h" in arguments or "--help" in arguments:
-        print(_HELP + __doc__)
+        print(_USAGE + _HELP)
         return 0
     if not 1 <= len(arguments) <= 2 or not arguments[0].startswith("ws"):
-        print(_HELP)
+        print(_USAGE)
         return 2
     if gc.mem_free() + gc.mem_alloc() < (_HEAP << 20) * 9 // 10 and not os.getenv(_CHILD):
         words = [sys.executable, "-X", "heapsize=%dm" % _HEAP, sys.argv[0]] + arguments

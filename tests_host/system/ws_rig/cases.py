@@ -187,7 +187,7 @@ def fragmentation() -> Iterator[Case]:
         yield Case(id, (*send(*early), Wait("A"), *send(*late)), seen)
 
 
-KOSME = "κόσμε".encode()  # with the accent as one code point of three bytes
+KOSME = "κ\u1f79σμε".encode()  # "kosme", with the accented letter as one code point of three bytes
 GREETING = "Hello-µ@ßöäüàá-UTF-8!!".encode()
 BROKEN = KOSME + b"\xed\xa0\x80edited"
 BEYOND = b"\xf4\x90\x80\x80"  # U+110000

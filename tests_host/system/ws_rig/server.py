@@ -14,7 +14,6 @@ from urllib.parse import parse_qs, urlsplit
 from .cases import CASES, WAIT_S, Case, Echo, Event, Send, Wait
 from .frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, ClientError, close, frame, read_frame
 
-_CASE_S = 20.0  # the slowest case takes about a second
 _EOF_S = 2.0
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -100,15 +99,19 @@ class Connection:
 
 
 class Rig:
-    """`async with Rig() as rig:` listens on rig.url; the verdicts are in rig.verdicts, by case id."""
+    """`async with Rig() as rig:` listens on rig.url; the verdicts are in rig.verdicts, by case id.
 
-    def __init__(self, cases: Sequence[Case] = CASES, port: int = 0) -> None:
+    patience: seconds for one case; the slowest takes about one.
+    """
+
+    def __init__(self, cases: Sequence[Case] = CASES, port: int = 0, patience: float = 20) -> None:
         self.cases = cases
         self.verdicts: dict[str, Verdict] = {}
         self.agents: set[str] = set()
         self.reported = False
         self.url = ""
         self._port = port
+        self._patience = patience
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Rig:
@@ -133,7 +136,7 @@ class Rig:
             elif url.path == "/runCase":
                 case = self.cases[int(query["case"][0]) - 1]
                 self.agents.add(query["agent"][0])
-                self.verdicts[case.id] = await run_case(case, Connection(reader, writer))
+                self.verdicts[case.id] = await run_case(case, Connection(reader, writer), self._patience)
             elif url.path == "/updateReports":
                 self.agents.add(query["agent"][0])
                 self.reported = True
@@ -175,7 +178,7 @@ async def end(connection: Connection, task: asyncio.Task[None]) -> bool:
     return bool(done)
 
 
-async def play(case: Case, connection: Connection) -> None:
+async def play(case: Case, connection: Connection, patience: float) -> None:
     """Carry out the steps. Stops when the client has closed."""
     writer = connection.writer
     for step in case.steps:
@@ -189,36 +192,36 @@ async def play(case: Case, connection: Connection) -> None:
             if not connection.closed and not connection.error:
                 connection.events.append(("timeout", step.name))
         elif isinstance(step, Echo):
-            await echo(step, connection)
+            await echo(step, connection, patience)
         if connection.closed:
             return
 
 
-async def echo(step: Echo, connection: Connection) -> None:
+async def echo(step: Echo, connection: Connection, patience: float) -> None:
     expected = ("text" if step.opcode == TEXT else "binary", step.payload)
     data = frame(step.opcode, step.payload)
     assert step.opcode in (TEXT, BINARY)
     for _ in range(step.count):
         connection.writer.write(data)
-        await wait_until(connection, lambda: connection.events or connection.closed or connection.error, _CASE_S)
+        await wait_until(connection, lambda: connection.events or connection.closed or connection.error, patience)
         if connection.events[:1] != [expected]:
             return
         connection.events.clear()
 
 
-async def run_case(case: Case, connection: Connection) -> Verdict:
+async def run_case(case: Case, connection: Connection, patience: float) -> Verdict:
     """Play one case and judge it."""
     task = asyncio.create_task(connection.read())
     try:
-        async with asyncio.timeout(_CASE_S):
-            await play(case, connection)
+        async with asyncio.timeout(patience):
+            await play(case, connection, patience)
             if case.ends == "server":
                 wanted = len(case.events)
                 over = lambda: len(connection.events) >= wanted or connection.closed or connection.error  # noqa: E731
-                await wait_until(connection, over, _CASE_S)
+                await wait_until(connection, over, patience)
                 if not connection.closed:
                     connection.writer.write(close(1000))
-            await wait_until(connection, lambda: connection.closed or connection.error or task.done(), _CASE_S)
+            await wait_until(connection, lambda: connection.closed or connection.error or task.done(), patience)
             if case.ends == "client":
                 connection.writer.write(close(connection.close_code or 1000))
     except (TimeoutError, ConnectionError) as exc:
