@@ -129,16 +129,15 @@ def dumps(value):
 
 def _parse(text):
     """JSON text -> value, within the bounds of depth and structure. Raises Malformed."""
-    _check_brackets(memoryview(text.encode()))
+    data = text.encode()
+    _check_brackets(data)
     try:
-        if "\\u" in text:
-            text = _join_surrogates(text)
-        return json.loads(text)
+        return json.loads(_join_surrogates(data) if "\\u" in text else data)
     except ValueError:
         raise Malformed("not JSON")
 
 
-def _check_brackets(view):
+def _check_brackets(data):
     """Raise Malformed unless the brackets of UTF-8 JSON bytes pair off, within the bounds.
 
     MicroPython's json closes what the text leaves open: half a message would pass for a whole one. It also nests
@@ -147,7 +146,7 @@ def _check_brackets(view):
     depth = structure = payload_at = braces = 0  # braces: one bit for each open level, 1 is {
     in_string = escaped = False
     at = -1
-    for byte in view:
+    for byte in data:
         at += 1
         if in_string:
             if escaped:
@@ -173,7 +172,7 @@ def _check_brackets(view):
             depth -= 1
             braces >>= 1
         if depth > _MAX_DEPTH or structure > _MAX_STRUCTURE:
-            raise Malformed("too deep or too many values", _uid_of(bytes(view[:payload_at])))
+            raise Malformed("too deep or too many values", _uid_of(data[:payload_at]))
     if depth or in_string:
         raise Malformed("not JSON")
 
@@ -189,47 +188,39 @@ def _uid_of(head):
     return None
 
 
-def _join_surrogates(text):
-    """Replace escaped surrogates by the character that a pair means, or by U+FFFD.
+def _join_surrogates(data):
+    """Replace escaped surrogates in UTF-8 JSON by the character that a pair means, or by U+FFFD.
 
     MicroPython's json keeps each half as a code point of its own. Sent back in an answer (an unknown key, for one) that
     is not UTF-8, and the other side has to close the connection.
     Raises ValueError on an escape without four hex digits.
     """
-    parts = text.split("\\u")
-    out = [parts[0]]
-    high = 0
-    plain = _ends_escaped(parts[0])  # this "\u" is an escaped backslash and a letter
-    for part in parts[1:]:
-        if plain:
-            out.append("\\u" + part)
-            plain = _ends_escaped(part)
+    out = bytearray()
+    start = 0  # what is before it, is in out
+    at = data.find(b"\\")
+    while at >= 0:
+        if data[at + 1 : at + 2] != b"u":
+            at = data.find(b"\\", at + 2)
             continue
-        plain = _ends_escaped(part)
-        for digit in part[:4]:
-            if digit not in "0123456789abcdefABCDEF":
-                raise ValueError
-        if len(part) < 4:
+        code = _hex4(data, at + 2)
+        end = at + 6
+        if 0xD800 <= code <= 0xDFFF:
+            char = 0xFFFD
+            if code < 0xDC00 and data[end : end + 2] == b"\\u":
+                low = _hex4(data, end + 2)
+                if 0xDC00 <= low <= 0xDFFF:
+                    char = 0x10000 + (code - 0xD800 << 10) + low - 0xDC00
+                    end += 6
+            out += data[start:at]
+            out += chr(char).encode()
+            start = end
+        at = data.find(b"\\", end)
+    return out + data[start:] if start else data
+
+
+def _hex4(data, at):
+    digits = data[at : at + 4]
+    for byte in digits:
+        if byte not in b"0123456789abcdefABCDEF":  # int() would take blanks and signs
             raise ValueError
-        code = int(part[:4], 16)
-        rest = part[4:]
-        if high:
-            low, pair_high, high = 0xDC00 <= code <= 0xDFFF, high, 0
-            out.append(chr(0x10000 + ((pair_high - 0xD800) << 10) + code - 0xDC00) if low else "\ufffd")
-            if low:
-                out.append(rest)
-                continue
-        if 0xD800 <= code < 0xDC00 and not rest:
-            high = code
-        elif 0xD800 <= code <= 0xDFFF:
-            out.append("\ufffd" + rest)
-        else:
-            out.append("\\u" + part)
-    if high:
-        out.append("\ufffd")
-    return "".join(out)
-
-
-def _ends_escaped(part):
-    """True if a text ends in an odd number of backslashes: the next character is escaped by the last one."""
-    return (len(part) - len(part.rstrip("\\"))) & 1 == 1
+    return int(digits, 16)

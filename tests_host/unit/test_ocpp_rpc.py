@@ -92,6 +92,9 @@ def test_nobody_to_answer():
         '[2,"7","Reset",{"type":"\\u12"}]',
         '[2,"7","Reset",{"type":"\\u00zz"}]',
         '[2,"7","Reset",{"type":"\\u-123"}]',
+        '["\\u0041"]\\',
+        '["\\u0041"]\\u',
+        '["\\ud83d\\u',
     ):
         assert _malformed(text).uid is None, text
 
@@ -218,3 +221,9 @@ def test_truncated_and_flipped_texts_raise_nothing_else():
                     rpc.unpack(variant)
                 except rpc.Malformed:
                     pass
+
+
+def test_many_escapes_need_no_more_memory_than_the_text():
+    text = '[2,"7","X",{"a":"%s"}]' % ("\\ud83d\\ude00\\u00e9" * 800)
+    gc.collect()
+    assert rpc.unpack(text)[3]["a"] == "😀é" * 800
