@@ -57,8 +57,14 @@ def _arguments() -> argparse.Namespace:
 async def _run(arguments: argparse.Namespace) -> int:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def end(*_: object) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(ended.set)
+
+    # Not the loop's own handlers: those vanish with it, and a second signal while it ends would spoil the status.
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
+        signal.signal(number, end)
     host, wanted = arguments.address.host, arguments.address.base
     tries = 1 if wanted else 20  # a free block may be taken by others between looking and listening
     for left in reversed(range(tries)):

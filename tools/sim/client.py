@@ -14,6 +14,7 @@ from typing import Any
 _ROOT = Path(__file__).resolve().parents[2]
 _LIMIT = 16 * 1024 * 1024
 _START_S = 20.0
+_END_S = 10.0
 _POLL_S = 0.02
 _WAIT_STEP_S = 30.0
 
@@ -88,6 +89,7 @@ class SimClient:
 
     def __init__(self, address: SimAddress, line: _Line) -> None:
         self.address = address
+        self.has_quit = False
         self._line = line
 
     @classmethod
@@ -167,6 +169,7 @@ class SimClient:
 
     async def quit(self) -> None:
         """End the simulator."""
+        self.has_quit = True
         await self.cmd("quit")
 
 
@@ -194,6 +197,7 @@ async def simulator(*arguments: str, listen: str = "127.0.0.1:0") -> AsyncIterat
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
+    client = None
     try:
         async with asyncio.timeout(_START_S):
             first = await process.stdout.readline()
@@ -202,8 +206,12 @@ async def simulator(*arguments: str, listen: str = "127.0.0.1:0") -> AsyncIterat
         async with await SimClient.connect(json.loads(first)["listening"]) as client:
             yield client
     finally:
-        if process.returncode is None:
+        if process.returncode is None and not (client and client.has_quit):
             process.terminate()
-        status = await process.wait()
+        try:
+            status = await asyncio.wait_for(process.wait(), _END_S)
+        except TimeoutError:
+            process.kill()
+            status = await process.wait()
     if status != 0:
         raise SimError(f"the simulator ended with status {status}")

@@ -12,6 +12,7 @@ from typing import Any
 from .bus import BUS_STATES
 from .connector import FAULT_KINDS
 from .fields import Check, boolean, check_fields, choice, integer, nullable, number, text, texts
+from .lineserver import LineServer
 from .module import OFFLINE, STUCK_ON
 from .site import Site
 
@@ -84,6 +85,7 @@ COMMANDS: dict[str, Command] = {
             "offline": choice(*OFFLINE),
             "offline_ms": number(100, 600_000),
             "needs_both": boolean,
+            "ramp": number(1, 10_000),
             "telemetry": boolean,
             "current_q10": boolean,
             "terminal_ms": _PERIOD_MS,
@@ -127,45 +129,33 @@ class Control:
         self._site = site
         self._on_quit = on_quit
         self._connector = integer(1, len(site.connectors))
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._server = LineServer(self._serve, _LIMIT)
         self._handlers: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
             name: getattr(self, "_" + name) for name in COMMANDS
         }
 
     async def listen(self, host: str, port: int) -> None:
         """Serve on host:port. Raises OSError when the port is taken."""
-        self._server = await asyncio.start_server(self._serve, host, port, limit=_LIMIT)
+        await self._server.listen(host, port)
 
     async def close(self) -> None:
         """Drop all connections and stop listening."""
-        if self._server is not None:
-            self._server.close()
-            for writer in self._writers:
-                writer.close()
-            await self._server.wait_closed()
+        await self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
-        try:
-            while True:
-                try:
-                    line = await reader.readuntil(b"\n")
-                except asyncio.LimitOverrunError:
-                    writer.write(_line({"ok": False, "error": f"a request has at most {_LIMIT} bytes"}))
-                    await writer.drain()
-                    return
-                answer = await self.request(line)
-                writer.write(_line(answer))
+        while True:
+            try:
+                line = await reader.readuntil(b"\n")
+            except asyncio.LimitOverrunError:
+                writer.write(_line({"ok": False, "error": f"a request has at most {_LIMIT} bytes"}))
                 await writer.drain()
-                if answer.get("quit"):
-                    self._on_quit()
-                    return
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the client is gone
-        finally:
-            self._writers.discard(writer)
-            writer.close()
+                return
+            answer = await self.request(line)
+            writer.write(_line(answer))
+            await writer.drain()
+            if answer.get("quit"):
+                self._on_quit()
+                return
 
     async def request(self, line: bytes) -> dict[str, Any]:
         """Return the answer to one request line."""

@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from .lineserver import LineServer
+
 INPUTS = ("estop", "door", "plug", "fault")
 OUTPUTS = ("contactor", "lock", "led")
 _LIMIT = 4096  # bytes in one line
@@ -24,21 +26,17 @@ class IoLink:
         self._on_output = on_output
         self._on_link = on_link
         self._writers: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
+        self._server = LineServer(self._serve, _LIMIT)
         self.up = True
         self.bad_lines = 0
 
     async def listen(self, host: str, port: int) -> None:
         """Serve on host:port. Raises OSError when the port is taken."""
-        self._server = await asyncio.start_server(self._serve, host, port, limit=_LIMIT)
+        await self._server.listen(host, port)
 
     async def close(self) -> None:
         """Drop the board and stop listening."""
-        if self._server is not None:
-            self._server.close()
-        self._drop()
-        if self._server is not None:
-            await self._server.wait_closed()
+        await self._server.close()
 
     @property
     def clients(self) -> int:
@@ -88,11 +86,10 @@ class IoLink:
                 line = await reader.readuntil(b"\n")
                 if not self._take(line):
                     self.bad_lines += 1
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
-            pass  # the board is gone, or talks nonsense without line ends
+        except asyncio.LimitOverrunError:
+            self.bad_lines += 1  # nonsense without line ends: the connection ends
         finally:
             self._writers.discard(writer)
-            writer.transport.abort()
             if not self._writers:
                 self._on_link(False)
 

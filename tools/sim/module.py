@@ -55,6 +55,7 @@ class ModuleOptions:
     max_voltage: float = 100.0
     max_current: float = 33.0
     max_power: float = 2800.0
+    ramp: float = 15.0
 
 
 class PowerModule:
@@ -93,11 +94,8 @@ class PowerModule:
         self._terminal = Periodic(options.terminal_ms / 1000.0, self._send_terminal)
         self._heartbeat = Periodic(options.heartbeat_ms / 1000.0, self._send_heartbeat)
         self._garbage = Rate(options.garbage, self._emit_garbage) if options.garbage else None
-        stage.max_voltage, stage.max_current, stage.max_power = (
-            options.max_voltage,
-            options.max_current,
-            options.max_power,
-        )
+        stage.max_voltage, stage.max_current = options.max_voltage, options.max_current
+        stage.max_power, stage.ramp = options.max_power, options.ramp
         if stage.forced_temperature is not None and options.temperature is None:
             stage.temperature = stage.ambient
         stage.forced_temperature = options.temperature

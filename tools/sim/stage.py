@@ -8,7 +8,6 @@ from dataclasses import dataclass
 CAPACITOR_TAU_S = 190.0
 """Bleed of the output capacitor: 83 V need 75 s to fall to 56 V."""
 
-_RAMP_UP = 15.0  # A/s
 _RAMP_DOWN = 400.0  # A/s
 _VOLT_RAMP = 200.0  # V/s into an open output
 _EFFICIENCY = 0.95
@@ -29,6 +28,8 @@ class OutputStage:
     max_voltage: float = 100.0
     max_current: float = 33.0
     max_power: float = 2800.0
+    ramp: float = 15.0
+    """Rise of the current in A/s."""
     fault: bool = False
     """Hardware failure: no output, whatever the register says."""
     mains: bool = True
@@ -55,7 +56,7 @@ class OutputStage:
         """Return the most current in A that the stage may give `seconds` after now at `volts`, ramps included."""
         wanted = min(self.current_setpoint, self.max_current, self.max_power / max(volts, 1.0)) if self.enabled else 0.0
         if wanted >= self.current:
-            return min(wanted, self.current + _RAMP_UP * seconds)
+            return min(wanted, self.current + self.ramp * seconds)
         return max(wanted, self.current - _RAMP_DOWN * seconds)
 
     def open_voltage(self, before: float, seconds: float) -> float:
