@@ -136,7 +136,7 @@ class Slcan:
         """One life of the bus: connect, set up, receive. Raises CanError when it breaks."""
         try:
             stream = await self._open_stream()
-        except OSError as exc:
+        except (OSError, asyncio.TimeoutError) as exc:
             raise CanError("no adapter: %s" % exc)
         self._begin(stream)
         reader = asyncio.create_task(self._receive(stream))
