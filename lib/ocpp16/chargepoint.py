@@ -85,6 +85,7 @@ class ChargePoint:
             config_defaults or {},
             lambda: store.get("config", {}),
             lambda values: store.put("config", values),
+            log,
         )
         self.registration = OFFLINE
         self.data_transfer_handlers = {}  # vendorId -> handler(messageId or None, data or None) -> (status, data or None)

@@ -57,9 +57,9 @@ class Link:
         except rpc.Malformed as exc:
             self._count("malformed")
             if exc.uid is None:
-                self._log.warn("ocpp", "message dropped: %s" % exc)
+                self._log.warn("ocpp", "message dropped: " + exc.description)
                 return None
-            return rpc.pack_error(exc.uid, "FormationViolation", str(exc))
+            return rpc.pack_error(exc.uid, exc.code, exc.description)
         if kind == rpc.CALL:
             return self._serve(uid, third, fourth)
         call = self._pending

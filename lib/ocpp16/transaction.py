@@ -73,7 +73,7 @@ class Transaction:
         """Rebuild from `record()`; ValueError when it does not have that shape."""
         if not isinstance(record, list) or len(record) != len(cls.FIELDS):
             raise ValueError("transaction record")
-        tx = cls(*record[:5], record[6])
+        tx = cls(None, None, None, None, None, None)
         for name, value in zip(cls.FIELDS, record):
             setattr(tx, name, value)
         return tx
