@@ -24,7 +24,7 @@ BMS_BUS = const(12)
 # The order is the order of precedence.
 _ROWS = (
     ("EmergencyStop", "OtherError", 0, False),
-    ("InputsLost", "OtherError", 0, False),  # emergency stop or door cannot be read
+    ("InputsLost", "OtherError", 1000, False),  # emergency stop or door cannot be read; power is off at once
     ("DoorOpen", "OtherError", 0, False),
     ("ExternalFault", "OtherError", 0, False),
     ("OffNotConfirmed", "PowerSwitchFailure", 0, False),  # latched by the gate

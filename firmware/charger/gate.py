@@ -98,7 +98,7 @@ class Gate:
         """
         if self.state != OFF and self.state != STOPPING:
             self.state = STOPPING
-            self._since = self._clock.ticks_ms()
+            self._since = self._step_at = self._clock.ticks_ms()
             self._late = False
         self.set_ma = 0
         try:

@@ -14,6 +14,7 @@ from .metering import wh
 
 _NO_CURRENT_MA = const(500)
 _NO_CURRENT_MS = const(5000)
+_GONE_MS = const(1500)  # a BMS speaks every second at least
 _OVER_MA = const(2000)  # above the set-point; from 20 A on a tenth of it
 _HARDWARE = (
     faults.OFF_NOT_CONFIRMED, faults.OVER_VOLTAGE, faults.OVER_CURRENT, faults.SENSOR, faults.MODULE_LOST,
@@ -59,6 +60,7 @@ class Outlet:
         for name, value in limits.items():
             setattr(self._snap, name, value)
         self._offered = False  # energy was on at some time since permit(True)
+        self._gone = False  # the vehicle has probably left
         self._soc = None  # last known of this plug-in
         self._trip = 0  # causes seen since the last tick, bit mask of faults
         self._idle = False  # on for long, but the vehicle takes nothing
@@ -216,7 +218,7 @@ class Outlet:
 
     def _evaluate(self):
         s, bms, module, gate, hal = self._snap, self._bms, self._module, self.gate, self._hal
-        s.bms_alive = bms.is_alive()
+        s.bms_alive = bms.is_alive() and not self._is_gone()
         s.bms_permits = bms.permits()
         s.bms_mv, s.bms_ma = bms.max_mv, bms.max_ma
         s.heating = bms.heating
@@ -241,6 +243,18 @@ class Outlet:
         gate.poll(allowed, mv, ma)
         if gate.state == RUNNING:
             self._offered = True
+
+    def _is_gone(self):
+        """A vehicle that draws nothing and has missed a frame has probably left: no power on an open plug.
+
+        No proof, so the plug state stays; the next frame takes it back.
+        """
+        silent = self._bms.silent_ms()
+        if silent is None or silent < _GONE_MS:
+            self._gone = False
+        elif self.gate.state == RUNNING and (self._terminal_ma() or 0) < _NO_CURRENT_MA:
+            self._gone = True
+        return self._gone
 
     def _step(self):
         self._evaluate()
