@@ -136,7 +136,8 @@ class Adapter:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._clients[role] = sock
             self._serve(role, sock)
-            self._open.discard(role)
+            if self._clients.get(role) is sock:  # else stop() has cleaned up, and a next life may have begun
+                self._open.discard(role)
 
     def _serve(self, role: str, sock: socket.socket) -> None:
         pending = b""

@@ -151,6 +151,7 @@ def test_status_bits_and_clamp():
     for mv, ma, wanted in (
         (-5000, -120, b"\x00\x00\x00\x00"),
         (49, 50, b"\x00\x00\x00\x01"),
+        (50, 49, b"\x00\x01\x00\x00"),
         (6_553_449, 6_553_450, b"\xff\xfe\xff\xff"),
         (7_000_000, 9_000_000, b"\xff\xff\xff\xff"),
     ):
@@ -259,7 +260,8 @@ def test_class_is_the_first_stable_limit():
     for deciampere, wanted in (
         (0, None),
         (300, None),
-        (0, None),  # not consecutive
+        (0, None),
+        (300, None),  # not consecutive
         (301, None),
         (600, 60),  # twice the same class
         (900, 60),  # latched

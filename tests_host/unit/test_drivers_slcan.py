@@ -139,6 +139,7 @@ class Bench:
                 break
             await asyncio.sleep_ms(10)
         assert self.can.is_up
+        self.setup_lines = list(self.adapter.lines)
         self.adapter.lines.clear()
         self.adapter.n = 0
         return self
@@ -345,7 +346,8 @@ def test_receive_malformed():
         b"T1806E5F490348012C0000000000",  # length 9
         b"T1806E5F4A0348012C0000000000",
         b"T1806E5F4G0348012C00000000",
-        b"T2000000000",  # beyond 29 bits
+        b"T200000000",  # beyond 29 bits
+        b"T8000000000",
         b"TF806E5F480348012C00000000",
         b"T1806E5G480348012C00000000",
         b"T1806E5F480348012C0000000G",
@@ -382,6 +384,19 @@ def test_receive_malformed():
         assert it.frames == [GOT]
         assert it.can.counters()["bad"] == len(lines) + 1
         assert it.can.counters()["refused"] == 1
+
+    bench(check)
+
+
+def test_receive_overlong_line_swallows_what_is_in_it():
+    async def check(it, clock):
+        for size in (41, 60, 150):
+            bad = it.can.counters()["bad"]
+            it.frames.clear()
+            await it.hear(b"X" * (size - 5), b"X" * 5, FRAME)  # this frame is the rest of that line
+            assert it.frames == [] and it.can.counters()["bad"] == bad + 1, size
+            await it.hear(FRAME)
+            assert it.frames == [GOT] and it.can.counters()["bad"] == bad + 1, size
 
     bench(check)
 
@@ -693,6 +708,9 @@ def test_stream_takes_nothing():
         began = clock.moved
         assert "no data" in str(await it.ends())
         assert 980 <= clock.moved - began < 1200, clock.moved - began
+        it.adapter.say(FRAME)
+        await asyncio.sleep_ms(100)
+        assert it.adapter._input  # nobody reads on
 
     bench(check)
 
@@ -731,14 +749,16 @@ def test_next_life_starts_clean():
         adapter.say(b"")
         await it.ends()
         adapter._input.clear()
+        adapter.lines.clear()
         adapter.budget, adapter._line, it.error = None, b"", None
         await it.__aenter__()
+        assert it.setup_lines == [b"", b"", b"", b"C", b"S5", b"O"], it.setup_lines
         await it.hear(b"48012C00000000\r")  # the other half of the old line is noise
         assert it.frames == []
         await it.hear(FRAME)
         assert it.frames == [GOT]
         assert can.send(0x13, b"")
         assert adapter.written() == b"T000000130\r", adapter.written()
-        assert can.counters()["reopened"] == 1
+        assert can.counters()["reopened"] == 1 and can.counters()["bad"] == 1
 
     bench(check)

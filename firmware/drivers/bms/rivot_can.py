@@ -72,7 +72,7 @@ class RivotBms:
         now = clock.ticks_ms()
         self._status_due = self._request_due = now
         self._second_due = None  # ticks when the second request leaves
-        self._present = False  # heard within _QUIET_MS, as of the last tick or limits frame
+        self._present = False  # heard within _QUIET_MS, as of the last tick
 
     # -- receiving
 
@@ -106,8 +106,7 @@ class RivotBms:
     def _take_limits(self, data):
         """Bytes 0-1 highest voltage, 2-3 highest current (0.1; 0xFFFF: not available), 4 control, 5-7 disputed."""
         now = self._clock.ticks_ms()
-        if not self._present:  # first word of this vehicle: ask it at once
-            self._present = True
+        if not self._present:  # first word of this vehicle: ask it at the next tick
             self._status_due = self._request_due = now
         self._heard = self._clock.uptime_ms()
         mv = (data[0] << 8 | data[1]) * 100
