@@ -666,6 +666,19 @@ def test_status_flags():
     bench(check)
 
 
+def test_refused_frame_asks_for_the_status_at_once():
+    async def check(it, clock):
+        await asyncio.sleep_ms(1100)  # the adapter has shown that it knows F
+        it.adapter.refuse, it.adapter.status = b"T", b"F80\r"
+        began = clock.moved
+        it.can.send(1, b"")
+        while it.can.is_up:
+            await asyncio.sleep_ms(1)
+        assert clock.moved - began <= 120, clock.moved - began
+
+    bench(check)
+
+
 def test_lasting_bus_error_resets_the_controller():
     async def check(it, clock):
         it.adapter.status = b"F80\r"

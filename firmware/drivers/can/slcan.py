@@ -22,6 +22,7 @@ _READ = const(256)  # bytes per read
 _SLOTS = const(8)  # lines that wait while the stream takes none
 _SERVICE_MS = const(20)
 _POLL_MS = const(500)  # status flags "F"
+_ALARM_MS = const(60)  # the same after a refused line: is it the bus?
 _STALL_MS = const(1000)  # a stream that takes no byte for so long is dead
 _ANSWER_MS = const(200)  # UART: an answer later than this was lost
 _WINDOW = const(2)  # UART: sends without an answer
@@ -383,6 +384,7 @@ class Slcan:
         await self._set_up()
         clock = self._clock
         polled = clock.ticks_ms()
+        bells = self._bells
         while True:
             await asyncio.sleep_ms(_SERVICE_MS)
             now = clock.ticks_ms()
@@ -394,8 +396,10 @@ class Slcan:
                 self._moved = now
             if self._failed or clock.ticks_diff(now, self._moved) > _STALL_MS:
                 raise CanError("adapter takes no data")
-            if clock.ticks_diff(now, polled) >= _POLL_MS:
+            alarm = self._bells != bells and self._knows_status and not self._bus_error
+            if clock.ticks_diff(now, polled) >= (_ALARM_MS if alarm else _POLL_MS):
                 polled = now
+                bells = self._bells
                 self._poll()
 
     def _poll(self):
