@@ -27,6 +27,7 @@ class CsmsClient:
         follow_writer.write(b'{"cmd": "follow"}\n')
         await follower.readline()
         self._following = asyncio.create_task(self._follow(follower))
+        self._following.add_done_callback(_report)
 
     async def ask(self, cmd: str, **fields: Any) -> dict[str, Any]:
         """Send a command; its answer, {"ok": false, "error": ...} too. Raises ConnectionError when it is gone."""
@@ -49,3 +50,10 @@ class CsmsClient:
     async def _follow(self, reader: asyncio.StreamReader) -> None:
         while line := await reader.readline():
             self._on_frame(Frame(**json.loads(line)["frame"]))
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    """A listener that fails must not look like a silent wire."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        task.get_loop().call_exception_handler({"message": "following the wire failed", "exception": error})

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tools.demo.process import Child
-from tools.demo.view import CHARGING, COMPLETE, VEHICLE, View, clock, wire_line
+from tools.demo.view import CHARGING, COMPLETE, VEHICLE, View, brief_line, clock
 
 KEYS = (
     ("p", "plug/unplug"),
@@ -41,9 +41,13 @@ def screen(
 def _header(view: View, children: tuple[Child, ...], network_down: bool) -> RenderableType:
     processes = Text()
     for child in children:
-        good = child.running
-        processes.append("● ", "green" if good else "red")
-        processes.append(f"{child.name}  " if good else f"{child.name} ended ({child.code})  ", "" if good else "red")
+        if child.pid is None:
+            processes.append(f"○ {child.name}  ", "dim")
+        elif child.running:
+            processes.append("● ", "green")
+            processes.append(f"{child.name}  ")
+        else:
+            processes.append(f"● {child.name} ended ({child.code})  ", "red")
     link = "network down" if network_down else "online" if view.connected else "offline"
     state = Text.assemble(
         ("Connector 1: ", "dim"),
@@ -130,7 +134,7 @@ def _wire(view: View, began: float, width: int, lines: int) -> Panel:
     text = Text(no_wrap=True, overflow="ellipsis")
     for frame in list(view.last)[-lines:]:
         style = "red" if frame.violation else "yellow" if frame.direction == "out" else ""
-        text.append(wire_line(frame, began, width - 4) + "\n", style)
+        text.append(brief_line(frame, began, width - 4) + "\n", style)
     return Panel(text, title="Wire", title_align="left", border_style="dim", box=box.ROUNDED)
 
 

@@ -98,19 +98,37 @@ class View:
         self.sample = sample
 
 
-def wire_line(frame: Frame, began: float, width: int = 0) -> str:
-    """Relative seconds, direction, action, payload; cut to `width` if that is not 0."""
-    arrow = "←" if frame.direction == TO_CHARGER else "→"
-    if frame.kind in ("OPEN", "CLOSE"):
-        text = "connected" if frame.kind == "OPEN" else "connection lost"
-        line = f"{frame.mono - began:8.2f} s  -  {text}"
+def brief_line(frame: Frame, began: float, width: int) -> str:
+    """Relative seconds, direction, and what matters of a CALL, cut to `width`."""
+    payload = frame.payload
+    if frame.kind != "CALL":
+        body = f"{payload.get('errorCode')} {payload.get('errorDescription')}" if isinstance(payload, dict) else ""
+    elif frame.action == "StatusNotification":
+        code = "" if payload["errorCode"] == "NoError" else f" {payload['errorCode']}"
+        vendor = f" {payload['vendorErrorCode']}" if "vendorErrorCode" in payload else ""
+        info = f" ({payload['info']})" if "info" in payload else ""
+        body = f"{payload['connectorId']} {payload['status']}{code}{vendor}{info}"
+    elif frame.action == "DataTransfer":
+        body = f"{payload.get('messageId')} {payload.get('data')}"
+    elif frame.action == "MeterValues":
+        samples = payload["meterValue"][0]["sampledValue"]
+        body = "  ".join(f"{one['value']} {one.get('unit', 'Wh').replace('Percent', '%')}" for one in samples)
     else:
-        body = json.dumps(frame.payload, ensure_ascii=False, separators=(",", ":"))
-        name = (
-            str(frame.action) if frame.kind == "CALL" else f"{frame.action} {frame.kind.removeprefix('CALL').lower()}"
-        )
-        line = f"{frame.mono - began:8.2f} s  {arrow}  {name}  {body}"
-    return line if not width or len(line) <= width else line[: width - 1] + "…"
+        body = "  ".join(f"{name}={value}" for name, value in payload.items())
+    arrow = "←" if frame.direction == TO_CHARGER else "→"
+    line = f"{frame.mono - began:7.1f} {arrow} {frame.action}  {body}"
+    return line if len(line) <= width else line[: max(0, width - 1)] + "…"
+
+
+def wire_line(frame: Frame, began: float) -> str:
+    """Relative seconds, direction, action and the whole payload."""
+    seconds = f"{frame.mono - began:8.2f} s"
+    if frame.kind in ("OPEN", "CLOSE"):
+        return f"{seconds}  -  {'connected' if frame.kind == 'OPEN' else 'connection lost'}"
+    arrow = "←" if frame.direction == TO_CHARGER else "→"
+    body = json.dumps(frame.payload, ensure_ascii=False, separators=(",", ":"))
+    name = str(frame.action) if frame.kind == "CALL" else f"{frame.action} {frame.kind.removeprefix('CALL').lower()}"
+    return f"{seconds}  {arrow}  {name}  {body}"
 
 
 def clock(seconds: float) -> str:
