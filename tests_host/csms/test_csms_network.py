@@ -3,8 +3,6 @@
 import asyncio
 import base64
 import ssl
-from collections.abc import Callable, Coroutine
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +11,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, NegotiationError
 from websockets.typing import Subprotocol
 
+from tests_host.system.rig import system_test
 from tools.csms import BenchCsms
 from tools.csms.certificates import make_certificates
 
 OCPP = [Subprotocol("ocpp1.6")]
-
-
-def asynchronous(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    @wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 15))
-
-    return run
 
 
 def basic(user: bytes, password: bytes) -> dict[str, str]:
@@ -38,7 +29,7 @@ async def refused(url: str, **kwargs: Any) -> int:
     return error.value.response.status_code
 
 
-@asynchronous
+@system_test
 async def test_identities_and_paths() -> None:
     async with BenchCsms(identities=["RDAM 123", "a/b"]) as csms:
         for identity in ("RDAM 123", "a/b"):
@@ -51,7 +42,7 @@ async def test_identities_and_paths() -> None:
         assert await refused(csms.url.replace("/ocpp", "/other") + "/a%2Fb") == 404
 
 
-@asynchronous
+@system_test
 async def test_basic_auth_is_bytes() -> None:
     key = bytes(range(0x80, 0x94))
     async with BenchCsms(basic_auth={"CP-1": key}) as csms:
@@ -65,7 +56,7 @@ async def test_basic_auth_is_bytes() -> None:
         assert await refused(csms.network.url_of("CP-2"), additional_headers=basic(b"CP-2", key)) == 401
 
 
-@asynchronous
+@system_test
 async def test_subprotocol() -> None:
     async with BenchCsms() as csms:
         url = csms.network.url_of("CP-1")
@@ -92,7 +83,7 @@ async def test_subprotocol() -> None:
             assert socket.subprotocol == "ocpp1.6"
 
 
-@asynchronous
+@system_test
 async def test_tls(tmp_path: Path) -> None:
     certificates = make_certificates(tmp_path, "127.0.0.1")
     async with BenchCsms(ssl=certificates.server_context()) as csms:
@@ -106,7 +97,7 @@ async def test_tls(tmp_path: Path) -> None:
                 pass
 
 
-@asynchronous
+@system_test
 async def test_refusing_and_coming_back_on_the_same_port() -> None:
     async with BenchCsms() as csms:
         url = csms.network.url_of("CP-1")
@@ -123,7 +114,7 @@ async def test_refusing_and_coming_back_on_the_same_port() -> None:
             await socket.recv()
 
 
-@asynchronous
+@system_test
 async def test_black_hole() -> None:
     async with BenchCsms() as csms:
         url = csms.network.url_of("CP-1")
@@ -143,7 +134,7 @@ async def test_black_hole() -> None:
             await pong
 
 
-@asynchronous
+@system_test
 async def test_black_hole_ends_with_the_bench() -> None:
     async with BenchCsms() as csms:
         async with connect(csms.network.url_of("CP-1"), subprotocols=OCPP) as socket:
@@ -155,7 +146,7 @@ async def test_black_hole_ends_with_the_bench() -> None:
             await csms.stop_listening("black hole")
 
 
-@asynchronous
+@system_test
 async def test_drop_and_garbage() -> None:
     async with BenchCsms() as csms:
         for code in (None, 1000, 1012):
@@ -176,7 +167,7 @@ async def test_drop_and_garbage() -> None:
         assert csms.violations == []
 
 
-@asynchronous
+@system_test
 async def test_a_second_connection_replaces_the_first() -> None:
     async with BenchCsms() as csms:
         async with connect(csms.network.url_of("CP-1"), subprotocols=OCPP) as old:

@@ -2,9 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import wraps
 from typing import Any
 
 import pytest
@@ -15,18 +14,10 @@ from ocpp.v16.enums import Action
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from tests_host.system.rig import system_test
 from tools.csms import DROP, DROP_AFTER, RAW, SILENCE, TWICE, WRONG_ID, BenchCsms, CallError, CallFailed, NotConnected
 
 START = "2026-01-21T09:52:20Z"
-DEADLINE = 10
-
-
-def asynchronous(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    @wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(asyncio.wait_for(test(*args, **kwargs), DEADLINE))
-
-    return run
 
 
 class Charger(ChargePoint):  # type: ignore[misc]
@@ -90,7 +81,7 @@ def start(connector: int = 1, tag: str = "TAG", meter: int = 0) -> Any:
     return call.StartTransaction(connector_id=connector, id_tag=tag, meter_start=meter, timestamp=START)
 
 
-@asynchronous
+@system_test
 async def test_session_is_stored_and_linked() -> None:
     async with BenchCsms(transaction_start=130) as csms, charger(csms) as cp:
         assert (await cp.call(boot())).status == "Accepted"
@@ -118,7 +109,7 @@ async def test_session_is_stored_and_linked() -> None:
         assert csms.violations == []
 
 
-@asynchronous
+@system_test
 async def test_last_sample_decides_which_transaction_a_summary_belongs_to() -> None:
     async with BenchCsms() as csms, charger(csms) as cp:
         first = (await cp.call(start(1))).transaction_id
@@ -128,7 +119,7 @@ async def test_last_sample_decides_which_transaction_a_summary_belongs_to() -> N
         assert csms.store.rows("session_summary")[0]["transaction_id"] == first
 
 
-@asynchronous
+@system_test
 async def test_repeat_of_a_start_is_the_same_transaction() -> None:
     async with BenchCsms() as csms, charger(csms) as cp:
         csms.behave("StartTransaction", answer=DROP, times=1)
@@ -145,7 +136,7 @@ async def _broken(cp: Charger) -> None:
     await cp._connection.recv()
 
 
-@asynchronous
+@system_test
 async def test_rejected_data_transfer_is_not_stored_and_its_repeat_only_once() -> None:
     async with BenchCsms() as csms, charger(csms) as cp:
         csms.behave("DataTransfer", message_id="SessionSummary", answer=["Rejected", CallError("InternalError"), TWICE])
@@ -164,7 +155,7 @@ async def test_rejected_data_transfer_is_not_stored_and_its_repeat_only_once() -
         assert (await cp.call(data_transfer("Other", "{}"))).status == "UnknownMessageId"
 
 
-@asynchronous
+@system_test
 async def test_id_tags() -> None:
     async with BenchCsms() as csms, charger(csms) as cp:
         csms.id_tag("Blocked-1", "Blocked", parent="FLEET")
@@ -179,7 +170,7 @@ async def test_id_tags() -> None:
         assert (await cp.call(start(meter=1))).id_tag_info["status"] == "Invalid"
 
 
-@asynchronous
+@system_test
 async def test_transaction_ids_may_be_any_integer() -> None:
     async with BenchCsms() as csms, charger(csms) as cp:
         csms.number_transactions([0, -7, 2**31 - 1])
@@ -188,7 +179,7 @@ async def test_transaction_ids_may_be_any_integer() -> None:
         assert (await cp.call(start(meter=9))).transaction_id == 2**30
 
 
-@asynchronous
+@system_test
 async def test_registration() -> None:
     async with BenchCsms() as csms, charger(csms) as cp:
         csms.register("Pending", 7)
@@ -205,7 +196,7 @@ async def test_registration() -> None:
         assert len(csms.violations) == 1
 
 
-@asynchronous
+@system_test
 async def test_triggered_message_is_allowed_while_pending() -> None:
     async with BenchCsms() as csms, charger(csms) as cp:
         csms.register("Pending", 7)
@@ -217,7 +208,7 @@ async def test_triggered_message_is_allowed_while_pending() -> None:
         assert csms.violations == []
 
 
-@asynchronous
+@system_test
 async def test_silence_and_delay() -> None:
     async with BenchCsms() as csms, charger(csms, timeout=0.2) as cp:
         csms.message_timeout = 0.1
@@ -233,7 +224,7 @@ async def test_silence_and_delay() -> None:
         assert csms.violations == []
 
 
-@asynchronous
+@system_test
 async def test_frames_come_in_while_an_answer_is_delayed() -> None:
     async with BenchCsms() as csms, raw_client(csms) as socket:
         csms.behave("Heartbeat", delay=5)
@@ -245,7 +236,7 @@ async def test_frames_come_in_while_an_answer_is_delayed() -> None:
         assert "while Heartbeat is unanswered" in csms.violations[0].violation
 
 
-@asynchronous
+@system_test
 async def test_wrong_answers() -> None:
     async with BenchCsms() as csms, raw_client(csms) as socket:
         csms.message_timeout = 0
@@ -267,7 +258,7 @@ async def test_wrong_answers() -> None:
         assert [bool(frame.violation) for frame in sent] == [True, True, False, False, False, True]
 
 
-@asynchronous
+@system_test
 async def test_drop_after_answers_first() -> None:
     async with BenchCsms() as csms, raw_client(csms) as socket:
         csms.behave(None, answer=DROP_AFTER, times=1)
@@ -277,7 +268,7 @@ async def test_drop_after_answers_first() -> None:
             await socket.recv()
 
 
-@asynchronous
+@system_test
 async def test_newest_rule_wins_and_rules_can_be_narrow() -> None:
     async with BenchCsms() as csms, charger(csms) as one, charger(csms, "CP-2") as two:
         csms.behave("Authorize", answer="Invalid")
@@ -292,7 +283,7 @@ async def test_newest_rule_wins_and_rules_can_be_narrow() -> None:
         assert await ask(two, "X") == "Accepted"
 
 
-@asynchronous
+@system_test
 async def test_calls_to_a_charge_point_that_is_not_there() -> None:
     async with BenchCsms() as csms:
         with pytest.raises(NotConnected):
@@ -309,7 +300,7 @@ async def test_calls_to_a_charge_point_that_is_not_there() -> None:
                 await waiting
 
 
-@asynchronous
+@system_test
 async def test_one_call_at_a_time_to_the_charge_point() -> None:
     async with BenchCsms() as csms, raw_client(csms) as socket:
         await csms.wait_connected("CP-1")
@@ -330,7 +321,7 @@ async def test_one_call_at_a_time_to_the_charge_point() -> None:
         ]
 
 
-@asynchronous
+@system_test
 async def test_wait_for_sees_the_past_and_the_future() -> None:
     async with BenchCsms() as csms, charger(csms) as cp:
         await cp.call(status(1, "Available"))

@@ -277,6 +277,18 @@ def test_offline_sessions_may_lack_statuses() -> None:
     assert check(frames(messages), Session(offline=True)) == []
 
 
+def test_lifetime_register_may_be_one_rounding_off() -> None:
+    messages = good()
+    messages[START_AT][3]["meterStart"] = 7001
+    for position, energy in ((BEGIN_AT, 7001), (FIRST_AT, 7002), (SECOND_AT, 7003), (END_AT, 7005)):
+        measurand(position, 0, value=str(energy))(messages)
+    messages[STOP_AT][3]["meterStop"] = 7005
+    assert check(frames(messages), Session(lifetime=True)) == []  # 4 Wh, the summary says 3.39 Wh
+    assert len(check(frames(messages))) == 1
+    messages[SUMMARY_AT][3]["data"] = SUMMARY.replace("3.39", "2.99")
+    assert len(check(frames(messages), Session(lifetime=True))) == 1
+
+
 def test_incomplete_vehicles() -> None:
     assert data_problems("{}", ("soc",), 1, complete=False) == []
     assert data_problems('{"temperature":-3.5}', ("soc", "temperature"), 1, complete=False) == []

@@ -131,8 +131,8 @@ def test_keys() -> None:
         terminal.press("n", "network down", "restore|down")
         terminal.press("n", "online")
         terminal.press("e", "Faulted.{0,20} EmergencyStop")
-        terminal.press("e", "Connector 1: (Preparing|Finishing)")
-        terminal.press("p", "Connector 1: Available")
+        terminal.press("e", "Connector 1: .{0,20}(Preparing|Finishing)")
+        terminal.press("p", "Connector 1: .{0,20}Available")
         terminal.press("q", "\x1b\\[\\?1049l")  # leaves the alternate screen
         terminal.child.expect(pexpect.EOF)
         terminal.child.wait()

@@ -108,6 +108,11 @@ class Child:
         assert self._process is not None and self._process.stdin is not None
         self._process.stdin.write(text.encode())
 
+    def close_stdin(self) -> None:
+        """End of its stdin."""
+        assert self._process is not None and self._process.stdin is not None
+        self._process.stdin.close()
+
     def signal(self, number: int) -> None:
         """Send a signal; one to a process that has ended is no error."""
         if self._process is not None and self._process.returncode is None:
