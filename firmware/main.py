@@ -1,7 +1,6 @@
 """Starts the charger: `micropython main.py --board NAME --data DIR [--factory FILE] [--on-reset exit]`."""
 
 import asyncio
-import json
 import os
 import sys
 
@@ -52,15 +51,16 @@ def parse(arguments):
 
 def read_factory(path):
     """Return the object in the factory file, {} without one. UsageError: it cannot be used."""
+    from charger.files import read_json
+
     if path is None:
         return {}
     try:
-        with open(path) as f:
-            factory = json.load(f)
+        factory = read_json(path)
     except OSError as exc:
         raise UsageError("cannot read the factory file %s (error %s)" % (path, exc.errno))
     except ValueError:
-        raise UsageError("the factory file %s is not JSON" % path)
+        raise UsageError("the factory file %s is not whole JSON" % path)
     if not isinstance(factory, dict):
         raise UsageError("the factory file %s must hold one JSON object" % path)
     for name in factory:
@@ -112,8 +112,8 @@ def main(arguments):
         if options is None:
             print(USAGE)
             return 0
-        factory = read_factory(options.get("factory"))
         find_rooms(options["board"])
+        factory = read_factory(options.get("factory"))
         board = describe_board(factory.get("board", {}))
     except UsageError as exc:
         print("main.py: %s (--help shows the arguments)" % exc, file=sys.stderr)

@@ -3,6 +3,7 @@
 import asyncio
 
 from drivers.bms.rivot_can import RivotBms
+from drivers.can import CanError
 from drivers.can.slcan import Slcan
 from drivers.power.rivot_can import RivotModule
 from micropython import const
@@ -18,6 +19,7 @@ from .vendor import VendorMessages
 _TICK_MS = const(20)
 _SLOW_MS = const(200)  # what need not be exact to the millisecond
 _GOODBYE_MS = const(3000)  # longest wait for "off" to be confirmed at the end
+_RETRY_MIN_MS = const(100)
 _RETRY_MAX_MS = const(2000)  # a lost bus or I/O link is tried again at least this often
 
 
@@ -133,8 +135,9 @@ class App:
         start = self._supervisor.start
         start("control", self._control, critical=True)
         for name, bus, outlet in self._buses:
-            start(name, _bus_life(bus, outlet), backoff_max_ms=_RETRY_MAX_MS)
-        start("inputs", self._hal.run, backoff_max_ms=_RETRY_MAX_MS)
+            # a lost bus is power off: the outlet looks at once
+            start(name, _patient(name, bus.run, (CanError, OSError), self._clock, self._log, outlet.evaluate))
+        start("inputs", _patient("inputs", self._hal.run, (OSError, asyncio.TimeoutError), self._clock, self._log))
         start("connectors", self.cp.run_connectors, critical=True, backoff_max_ms=_RETRY_MAX_MS)
         if self.settings.get("ocpp.url"):
             start("ocpp", self.cp.run_link)
@@ -207,22 +210,39 @@ class App:
         self.cp.send_data_transfer(connector, vendor_id, message_id, text, tx_key)
 
 
-def _bus_life(bus, outlet):
-    """One life of a CAN controller: when it ends, the outlet looks at once (a lost bus is power off)."""
+def _patient(name, run, errors, clock, log, after=None):
+    """A service that lives again after the failures that are expected of it; each new one is logged once, in a line.
 
-    async def life():
-        try:
-            await bus.run()
-        finally:
-            outlet.evaluate()
+    run -- async callable, one life; errors -- tuple of exceptions; after -- called at the end of every life
+    """
 
-    return life
+    async def lives():
+        told = None
+        wait = _RETRY_MIN_MS
+        while True:
+            began = clock.uptime_ms()
+            try:
+                await run()
+            except errors as exc:
+                text = "%s: %s" % (type(exc).__name__, exc)
+                if text != told:
+                    log.warn(name, text)
+                    told = text
+            finally:
+                if after is not None:
+                    after()
+            if clock.uptime_ms() - began >= _RETRY_MAX_MS:
+                told, wait = None, _RETRY_MIN_MS  # it had lived
+            await asyncio.sleep_ms(wait)
+            wait = min(wait * 2, _RETRY_MAX_MS)
+
+    return lives
 
 
 def build_ocpp(app, hal, settings, clock, log, defaults):
     """The charge point of this charger. Works without a central system, too: then nobody can start a session."""
     from ocpp16 import ChargePoint
-    from ocpp16.link import dialer
+    from ocpp16.dial import dialer
     from ocpp16.store import FileStore
 
     from .settings import OCPP_ROWS

@@ -14,9 +14,35 @@ def write_json(path, value):
 
 
 def read_json(path, limit=8192):
-    """Return the value in the file. OSError: cannot be read; ValueError: no JSON, or longer than `limit` bytes."""
+    """Return the object or list in the file. OSError: cannot be read; ValueError: damaged, or longer than `limit` bytes."""
     with open(path, "rb") as f:
         data = f.read(limit + 1)
     if len(data) > limit:
         raise ValueError("longer than %d bytes" % limit)
-    return json.loads(str(data, "utf-8"))  # UnicodeError is a ValueError
+    text = str(data, "utf-8")  # UnicodeError is a ValueError
+    if not is_whole(text):
+        raise ValueError("cut off")
+    return json.loads(text)
+
+
+def is_whole(text):
+    """Is every bracket of this JSON object or list closed? MicroPython's parser takes the '{"ma":90' of a cut file."""
+    open_ones = ""
+    in_string = escaped = False
+    for c in text:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif c == "\\":
+                escaped = True
+            elif c == '"':
+                in_string = False
+        elif c == '"':
+            in_string = True
+        elif c in "{[":
+            open_ones += c
+        elif c in "}]":
+            if open_ones[-1:] != ("{" if c == "}" else "["):
+                return False
+            open_ones = open_ones[:-1]
+    return not open_ones and not in_string and text.strip()[-1:] in ("}", "]")

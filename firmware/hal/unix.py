@@ -168,9 +168,12 @@ class Hal:
                 line[:used] = line[start:end]
 
     def _line(self, raw):
-        if not raw.strip():
+        raw = raw.strip()
+        if not raw:
             return
         try:
+            if raw[-1:] != b"}":  # json takes half an object for a whole one
+                raise ValueError
             message = json.loads(str(raw, "utf-8"))
             name, connector, value = message["input"], message["connector"], message["value"]
             if isinstance(connector, bool) or not isinstance(connector, int) or not 0 <= connector <= 64:
