@@ -192,11 +192,22 @@ async def test_child_that_does_not_exist_or_ends_at_once() -> None:
         await Child("nothing").start(["/nonexistent/program"], ROOT)
     child = Child("short")
     await child.start([sys.executable, "-c", "print('sorry'); raise SystemExit(3)"], ROOT)
-    with pytest.raises(StartError, match=r"(?s)said 'sorry' instead"):
+    with pytest.raises(StartError, match=r"(?s)short ended with status 3.*short\| sorry"):
         await child.hello(10)
     with pytest.raises(StartError, match=r"(?s)short ended with status 3.*short\| sorry"):
         await child.meanwhile(asyncio.Event().wait())
     assert await child.stop() == 3
+
+
+@system_test
+async def test_child_that_says_nonsense() -> None:
+    child = Child("odd")
+    await child.start(
+        [sys.executable, "-c", "print('a warning'); print('{nonsense', flush=True); input()"], ROOT, stdin=True
+    )
+    with pytest.raises(StartError, match=r"said '\{nonsense' instead"):
+        await child.hello(10)
+    await child.stop()
 
 
 @system_test

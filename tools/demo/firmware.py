@@ -34,7 +34,7 @@ class Firmware:
             build = ROOT / "build" / "sim"
             if not (build / "firmware" / "main.mpy").exists():
                 raise FileNotFoundError("build/sim/firmware/main.mpy is missing: run `make build`")
-            env["MICROPYPATH"] = f"{build}/firmware:{build}/lib:{build}:.frozen"
+            env["MICROPYPATH"] = f"{build}/firmware:{build}/lib:.frozen"
             argv += ["-m", "main"]
         else:
             main = ROOT / "firmware" / "main.py"

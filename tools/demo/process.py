@@ -78,14 +78,12 @@ class Child:
         return self._process.pid if self._process else None
 
     async def hello(self, timeout: float) -> dict[str, Any]:
-        """The first line, which must be a JSON object. Raises StartError."""
-        line = await self.wait_line(lambda _: True, timeout)
+        """The first line that begins with "{": where it listens (warnings may come before it). Raises StartError."""
+        line = await self.wait_line(lambda line: line.startswith("{"), timeout)
         try:
-            hello = json.loads(line)
+            hello: dict[str, Any] = json.loads(line)
         except ValueError:
-            hello = None
-        if not isinstance(hello, dict):
-            raise StartError(f"{self.name} said {line!r} instead of where it listens\n{self.tail()}")
+            raise StartError(f"{self.name} said {line!r} instead of where it listens\n{self.tail()}") from None
         return hello
 
     async def wait_line(self, matches: Callable[[str], bool], timeout: float) -> str:
