@@ -10,7 +10,7 @@ from micropython import const
 from . import link as net
 from .errors import HandshakeError, WsClosed
 from .frame import BINARY, CLOSE, HEAD_MAX, PING, PONG, TEXT, FrameError, Parser, close_payload, mask, put_head
-from .handshake import check_response, new_key, parse_url, request
+from .handshake import check_response, check_status, new_key, parse_url, request
 from .utf8 import Utf8
 
 _HEAD_MAX = const(4096)  # bytes of the HTTP answer
@@ -18,7 +18,8 @@ _READ = const(512)
 _CHUNK = const(1360)  # payload bytes per write, a multiple of 4; with the headers one Ethernet segment, also in TLS
 _QUEUE = const(8)  # messages received and not yet fetched
 _CONTROL = const(16)  # control frames to be sent
-_CLOSE_MS = const(3000)  # for the close frames, and for the peer to close TCP
+_CLOSE_MS = const(3000)  # for the peer's close frame, or for it to leave after a breach
+_EOF_MS = const(1000)  # for the peer to close TCP when it has said goodbye
 _HOLD_MS = const(1000)
 
 
@@ -79,7 +80,8 @@ async def connect(
             head += bytes(buf[: n or 0])
             end = head.find(b"\r\n\r\n")
             if end < 0 and (not n or len(head) > _HEAD_MAX):
-                check_response(head, key, subprotocols)  # an error status is worth more than what follows here
+                if b"\r\n" in head:
+                    check_status(head)  # an error status says more than what follows here
                 raise HandshakeError(0, "header above %d bytes" % _HEAD_MAX if n else "closed during the handshake")
         chosen = check_response(head[:end], key, subprotocols, allow_missing_subprotocol)
         ws = WebSocket(net.Link(raw, stream), chosen, max_size, pong_timeout_ms, head[end + 4 :])
@@ -151,7 +153,8 @@ class WebSocket:
         self._pong_ms = pong_timeout_ms
         self._ping = None  # payload of the ping that is not answered yet
         self._pong = asyncio.Event()
-        self._stalled = False  # the reader had to wait for recv() since the last ping
+        self._blocked = False  # the reader waits for recv() to make room
+        self._stalled = False  # and did so since the last ping or deadline
         self._timer = None  # the task that pings, or later the one that limits the close
         self._reader = asyncio.create_task(self._read(first))
         self._writer = asyncio.create_task(self._write())
@@ -224,6 +227,7 @@ class WebSocket:
         """
         self._shut(code, reason or "closed here", close_payload(code, reason))
         await self._gone.wait()
+        await asyncio.sleep_ms(0)  # the cancelled tasks have their last turn before this one
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -237,12 +241,16 @@ class WebSocket:
             self._open = False
             self._bye = bye
             self._work.set()
-            if self._timer:
-                self._timer.cancel()
-            self._timer = asyncio.create_task(self._expire())
+            self._limit(_CLOSE_MS)
 
-    async def _expire(self):
-        await asyncio.sleep_ms(_CLOSE_MS)
+    def _limit(self, ms):
+        """Let the reader live that long and no longer."""
+        if self._timer:
+            self._timer.cancel()
+        self._timer = asyncio.create_task(self._expire(ms))
+
+    async def _expire(self, ms):
+        await asyncio.sleep_ms(ms)
         self._reader.cancel()
 
     def _end(self, reason):
@@ -288,6 +296,7 @@ class WebSocket:
             while pos < n and not self._deaf:
                 pos = parser.parse(view, pos, n)
                 event, payload = parser.event, parser.payload
+                parser.payload = None  # the application's now: not to be kept alive here
                 if event == PING:
                     await self._answer(payload)
                 elif event == PONG:
@@ -298,6 +307,9 @@ class WebSocket:
                     self._deaf = True
                     code, reason = payload
                     self._shut(code, reason, b"" if code == 1005 else close_payload(code))
+                    # The server closes TCP first (section 7.1.1). With TLS its close_notify may go unseen: readinto()
+                    # reads on after the close frame, meets the end there and returns only the bytes before it.
+                    self._limit(_EOF_MS)
                 elif event:
                     await self._deliver(payload)
         except FrameError as exc:
@@ -321,9 +333,10 @@ class WebSocket:
 
     async def _deliver(self, msg):
         while self._open and self._queue and (len(self._queue) >= _QUEUE or self._queued + len(msg) > self._max):
-            self._stalled = True
+            self._blocked = self._stalled = True
             self._fetched.clear()
             await self._fetched.wait()
+        self._blocked = False
         if self._open:
             self._queue.append(msg)
             self._queued += len(msg)
@@ -335,26 +348,24 @@ class WebSocket:
     async def _write(self):
         out = memoryview(bytearray(HEAD_MAX + _CHUNK))
         try:
-            while True:
-                if self._control:
-                    opcode, data = self._control.pop(0)
-                    await self._put(out, opcode, data)
-                elif self._slot:
-                    await self._put(out, self._slot[0], self._slot[1])
-                    self._slot = None
-                    self._slot_free.set()
-                elif self._bye is not None:
-                    await self._put(out, CLOSE, self._bye)
-                    break
-                else:
-                    self._work.clear()
-                    await self._work.wait()
+            while await self._put(out):
+                pass
         except Exception as exc:  # noqa: BLE001 - as above
             # What the peer said before it went away, a close frame maybe, can still be read: the reader finds the code.
             self._shut(0, "connection lost: " + _text(exc), None)
 
-    async def _put(self, out, opcode, data):
-        """Write one frame. A small one is one write, so one TCP segment."""
+    async def _put(self, out):
+        """Write the next frame; return False after the close frame. A small one is one write, so one TCP segment."""
+        if self._control:
+            opcode, data = self._control.pop(0)
+        elif self._slot:
+            opcode, data = self._slot
+        elif self._bye is not None:
+            opcode, data = CLOSE, self._bye
+        else:
+            self._work.clear()
+            await self._work.wait()
+            return True
         key = os.urandom(4)
         at = put_head(out, opcode, len(data), key)
         pos = 0
@@ -374,13 +385,17 @@ class WebSocket:
                 break
             at = 0
             await asyncio.sleep_ms(0)  # a long message must not keep the others from running
+        if opcode < CLOSE:
+            self._slot = None
+            self._slot_free.set()
+        return opcode != CLOSE
 
     async def _keep_alive(self, interval_ms):
         while True:
             await asyncio.sleep_ms(interval_ms)
             self._ping = os.urandom(4)
             self._pong.clear()
-            self._stalled = False
+            self._stalled = self._blocked
             self._control.insert(0, (PING, self._ping))
             self._work.set()
             while not self._pong.is_set():
@@ -391,4 +406,4 @@ class WebSocket:
                         self._code, self._reason = 1006, "no pong within %d ms" % self._pong_ms
                         self._reader.cancel()
                         return
-                    self._stalled = False  # it was us who did not read
+                    self._stalled = self._blocked  # it was us who did not read

@@ -93,21 +93,27 @@ def _tokens(value):
     return [token.strip().lower() for token in value.split(b",")]
 
 
+def check_status(head):
+    """Return the HTTP version (bytes) of an answer whose first line is here; HandshakeError unless that says 101."""
+    line, _, _ = head.partition(b"\r\n")
+    version, _, line = line.partition(b" ")
+    status, _, _ = line.partition(b" ")
+    if version[:7] != b"HTTP/1." or len(status) != 3 or not status.isdigit():
+        raise HandshakeError(0, "answer is not HTTP")
+    if status != b"101":
+        raise HandshakeError(int(status), _printable(line))
+    return version
+
+
 def check_response(head, key, subprotocols, allow_missing_subprotocol=False):
     """Check the whole answer up to its empty line; return the selected subprotocol (str) or None.
 
     HandshakeError with the HTTP status if it is not the 101 that section 4.1 wants.
     """
-    lines = head.split(b"\r\n")
-    parts = lines[0].split(b" ", 2)
-    version = parts[0]
-    if len(parts) < 2 or version[:7] != b"HTTP/1." or len(parts[1]) != 3 or not parts[1].isdigit():
-        raise HandshakeError(0, "answer is not HTTP")
-    status = int(parts[1])
-    if status != 101:
-        raise HandshakeError(status, _printable(b" ".join(parts[1:])))
+    version = check_status(head)
+    status = 101
     fields = {}
-    for line in lines[1:]:
+    for line in head.split(b"\r\n")[1:]:
         if not line:
             continue
         name, found, value = line.partition(b":")

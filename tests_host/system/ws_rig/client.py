@@ -37,7 +37,7 @@ async def main({names}):
 {body}
 
 asyncio.get_event_loop().set_exception_handler(lost)
-asyncio.run(main(**json.loads(sys.argv[1])))
+asyncio.run(main(**json.loads({arguments!r})))
 say("end")
 """
 
@@ -76,8 +76,11 @@ async def client(
     body: str, *, bits: int = 64, heap: str = "8m", lib: Path = ROOT / "lib", **arguments: Any
 ) -> AsyncIterator[Client]:
     """Start `body`, the inside of an async function that has the arguments as variables."""
-    source = _PRELUDE.format(
-        lib=str(lib), names=", ".join(arguments), body=textwrap.indent(textwrap.dedent(body), "    ")
+    source = _PRELUDE.format(  # the arguments go in here too: an argv of MicroPython ends at 255 bytes
+        lib=str(lib),
+        names=", ".join(arguments),
+        body=textwrap.indent(textwrap.dedent(body), "    "),
+        arguments=json.dumps(arguments),
     )
     process = await asyncio.create_subprocess_exec(
         str(interpreter(bits)),
@@ -85,7 +88,6 @@ async def client(
         f"heapsize={heap}",
         "-c",
         source,
-        json.dumps(arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         limit=1 << 24,

@@ -109,6 +109,7 @@ class Rig:
         self.verdicts: dict[str, Verdict] = {}
         self.agents: set[str] = set()
         self.reported = False
+        self.complete = asyncio.Event()  # every case has a verdict
         self.url = ""
         self._port = port
         self._patience = patience
@@ -137,6 +138,8 @@ class Rig:
                 case = self.cases[int(query["case"][0]) - 1]
                 self.agents.add(query["agent"][0])
                 self.verdicts[case.id] = await run_case(case, Connection(reader, writer), self._patience)
+                if len(self.verdicts) == len(self.cases):
+                    self.complete.set()
             elif url.path == "/updateReports":
                 self.agents.add(query["agent"][0])
                 self.reported = True
