@@ -95,24 +95,8 @@ class App:
             clock,
             self._log,
             board,
-            {
-                "low_mv": get("power.window_low_mv"),
-                "high_mv": get("power.window_high_mv"),
-                "max_mv": max_mv,
-                "max_ma": max_ma,
-                "max_w": max_w,
-                "tolerance_mv": get("power.over_mv"),
-                "derate_dc": get("power.derate_dc"),
-                "stop_dc": get("power.stop_dc"),
-                "heating_max_ma": get("power.heating_max_ma"),
-            },
-            {
-                "lifetime": get("meter.register") == "lifetime",
-                "bms_timeout_ms": get("vehicle.bms_timeout_ms"),
-                "session_timeout_ms": get("vehicle.session_timeout_ms"),
-                "bms_stop_ms": get("vehicle.bms_stop_ms"),
-                "hold_ms": get("power.fault_hold_ms"),
-            },
+            (max_mv, max_ma, max_w),
+            self.settings,
         )
         self.outlets.append(outlet)
         self._registers.append((register, outlet))

@@ -28,14 +28,12 @@ class Outlet:
     bms, module, gate, meter, plug -- this connector's own
     module_bus, bms_bus -- CAN controllers (asked for `is_up`)
     hal     -- inputs and outputs; board -- dict of this connector: "lock", "plug_switch", "sees_pack" (bools)
-    limits  -- dict of the constant attributes of interlock.Snapshot
-    options -- dict: lifetime (bool: which register OCPP sees), bms_timeout_ms, session_timeout_ms,
-               bms_stop_ms, hold_ms
+    limits  -- (mv, ma, W) of the hardware; settings -- Settings (asked for its values once)
     connector -- the charge point's connector, set after construction; None: no OCPP
     """
 
     def __init__(self, number, bms, module, gate, meter, plug, module_bus, bms_bus, hal, clock, log, board, limits,
-                 options):  # fmt: skip
+                 settings):  # fmt: skip
         self.number = number
         self.connector = None
         self.gate = gate
@@ -52,21 +50,25 @@ class Outlet:
         self._log = log
         self._has_lock = board["lock"]
         self._switched = board["plug_switch"]
-        self._lifetime = options["lifetime"]
-        self._bms_timeout_ms = options["bms_timeout_ms"]
-        self._faults = Faults(clock, options["hold_ms"])
-        self._snap = interlock.Snapshot()
-        self._snap.sees_pack = board["sees_pack"]
-        for name, value in limits.items():
-            setattr(self._snap, name, value)
+        get = settings.get
+        self._lifetime = get("meter.register") == "lifetime"
+        self._bms_timeout_ms = get("vehicle.bms_timeout_ms")
+        self._faults = Faults(clock, get("power.fault_hold_ms"))
+        self._snap = s = interlock.Snapshot()
+        s.sees_pack = board["sees_pack"]
+        s.max_mv, s.max_ma, s.max_w = limits
+        s.low_mv, s.high_mv = get("power.window_low_mv"), get("power.window_high_mv")
+        s.tolerance_mv = get("power.over_mv")
+        s.derate_dc, s.stop_dc = get("power.derate_dc"), get("power.stop_dc")
+        s.heating_max_ma = get("power.heating_max_ma")
         self._offered = False  # energy was on at some time since permit(True)
         self._gone = False  # the vehicle has probably left
         self._soc = None  # last known of this plug-in
         self._trip = 0  # causes seen since the last tick, bit mask of faults
         self._idle = False  # on for long, but the vehicle takes nothing
         self._idle_for = Lasting(clock, _NO_CURRENT_MS)
-        self._forbids_for = Lasting(clock, options["bms_stop_ms"])
-        self._silent_for = Lasting(clock, options["session_timeout_ms"] - options["bms_timeout_ms"])
+        self._forbids_for = Lasting(clock, get("vehicle.bms_stop_ms"))
+        self._silent_for = Lasting(clock, get("vehicle.session_timeout_ms") - self._bms_timeout_ms)
         self._was_plugged = False
         self._shown = {}  # output name -> last value
         self._news = None

@@ -11,41 +11,41 @@ from .files import read_json, write_json
 SECRET = const(1)  # never printed, logged, exported
 RESTART = const(2)  # takes effect at the next start
 
-# name, type, default, lowest, highest (text: longest length; choice: tuple), flags, unit, help
-SCHEMA = (
-    ("ocpp.url", "text", "", 0, 255, RESTART, "", "address of the central system (ws:// or wss://); empty: none"),
-    ("ocpp.identity", "text", "", 0, 48, RESTART, "", "name of this charge point; empty: made from the unique id"),
-    ("ocpp.vendor", "text", "RivotMotors", 1, 20, RESTART, "", "chargePointVendor"),
-    ("ocpp.model", "text", "ESP32-DCFC", 1, 20, RESTART, "", "chargePointModel"),
-    ("ocpp.serial_number", "text", "", 0, 25, RESTART, "", "chargePointSerialNumber; empty: not sent"),
-    ("ocpp.authorization_key", "text", "", 0, 40, SECRET | RESTART, "", "password of HTTP Basic; empty: none"),
-    ("ocpp.ca_file", "text", "", 0, 128, RESTART, "", "file with the certificates trusted for wss://"),
-    ("ocpp.check_hostname", "bool", True, 0, 0, RESTART, "", "the certificate must carry the server's name"),
-    ("ocpp.allow_missing_subprotocol", "bool", False, 0, 0, RESTART, "", "accept a server that names no subprotocol"),
-    ("meter.register", "choice", "session", 0, ("session", "lifetime"), RESTART, "", "energy register that OCPP shows"),
-    ("vehicle.soc_source", "choice", "ah_counters", 0, ("none", "ah_counters", "request_frame", "daly"), RESTART, "",
-     "where the state of charge comes from"),
-    ("vehicle.capacity_ah", "int", 0, 0, 500, RESTART, "Ah", "battery capacity; 0: from the class of the vehicle"),
-    ("vehicle.bms_timeout_ms", "int", 3000, 500, 10_000, RESTART, "ms", "BMS silence that cuts the power"),
-    ("vehicle.session_timeout_ms", "int", 8000, 1000, 60_000, RESTART, "ms", "BMS silence that ends a session"),
-    ("vehicle.bms_stop_ms", "int", 3000, 500, 600_000, RESTART, "ms", "a BMS that forbids for this long ends the session"),
-    ("vehicle.info_wait_ms", "int", 3000, 0, 30_000, RESTART, "ms", "VehicleInfo waits this long for missing data"),
-    ("power.window_low_mv", "int", 56_000, 10_000, 150_000, RESTART, "mV", "packs are above this"),
-    ("power.window_high_mv", "int", 85_500, 10_000, 150_000, RESTART, "mV", "packs are below this"),
-    ("power.max_mv", "int", 0, 0, 150_000, RESTART, "mV", "output limit; 0: that of the board"),
-    ("power.max_ma", "int", 0, 0, 400_000, RESTART, "mA", "output limit; 0: that of the board"),
-    ("power.max_w", "int", 0, 0, 60_000, RESTART, "W", "output limit; 0: that of the board"),
-    ("power.heating_max_ma", "int", 10_000, 0, 400_000, RESTART, "mA", "limit while the BMS asks for heating"),
-    ("power.current_scale_x10", "int", 305, 1, 10_000, RESTART, "", "module current steps per ampere, times 10"),
-    ("power.module_timeout_ms", "int", 3000, 500, 10_000, RESTART, "ms", "module silence that cuts the power"),
-    ("power.derate_dc", "int", 600, 0, 1500, RESTART, "0.1 degC", "current falls from here ..."),
-    ("power.stop_dc", "int", 700, 0, 1500, RESTART, "0.1 degC", "... to nothing here"),
-    ("power.over_mv", "int", 500, 0, 5000, RESTART, "mV", "terminal voltage may exceed the BMS limit by this"),
-    ("power.off_deadline_ms", "int", 2000, 500, 10_000, RESTART, "ms", "an off not confirmed by then is a fault"),
-    ("power.start_ma", "int", 1000, 100, 10_000, RESTART, "mA", "first current of a session"),
-    ("power.ramp_ma_s", "int", 20_000, 100, 100_000, RESTART, "mA/s", "how fast the current rises"),
-    ("power.fault_hold_ms", "int", 10_000, 0, 600_000, RESTART, "ms", "pause between a fault and the next start"),
-)  # fmt: skip
+# name; type; default; range (of a text: of its length); S secret, R needs a restart; unit; help
+# One string: a table of tuples would cost twice the memory. row() reads it.
+_SCHEMA = """
+ocpp.url;text;;0..255;R;;address of the central system (ws:// or wss://); empty: none
+ocpp.identity;text;;0..48;R;;name of this charge point; empty: made from the unique id
+ocpp.vendor;text;RivotMotors;1..20;R;;chargePointVendor
+ocpp.model;text;ESP32-DCFC;1..20;R;;chargePointModel
+ocpp.serial_number;text;;0..25;R;;chargePointSerialNumber; empty: not sent
+ocpp.authorization_key;text;;0..40;SR;;password of HTTP Basic; empty: none
+ocpp.ca_file;text;;0..128;R;;file with the certificates trusted for wss://
+ocpp.check_hostname;bool;true;;R;;the certificate must carry the server's name
+ocpp.allow_missing_subprotocol;bool;false;;R;;accept a server that names no subprotocol
+meter.register;choice;session;session|lifetime;R;;energy register that OCPP shows
+vehicle.soc_source;choice;ah_counters;none|ah_counters|request_frame|daly;R;;where the state of charge comes from
+vehicle.capacity_ah;int;0;0..500;R;Ah;battery capacity; 0: from the class of the vehicle
+vehicle.bms_timeout_ms;int;3000;500..10000;R;ms;BMS silence that cuts the power
+vehicle.session_timeout_ms;int;8000;1000..60000;R;ms;BMS silence that ends a session
+vehicle.bms_stop_ms;int;3000;500..600000;R;ms;a BMS that forbids for this long ends the session
+vehicle.info_wait_ms;int;3000;0..30000;R;ms;VehicleInfo waits this long for missing data
+power.window_low_mv;int;56000;10000..150000;R;mV;packs are above this
+power.window_high_mv;int;85500;10000..150000;R;mV;packs are below this
+power.max_mv;int;0;0..150000;R;mV;output limit; 0: that of the board
+power.max_ma;int;0;0..400000;R;mA;output limit; 0: that of the board
+power.max_w;int;0;0..60000;R;W;output limit; 0: that of the board
+power.heating_max_ma;int;10000;0..400000;R;mA;limit while the BMS asks for heating
+power.current_scale_x10;int;305;1..10000;R;;module current steps per ampere, times 10
+power.module_timeout_ms;int;3000;500..10000;R;ms;module silence that cuts the power
+power.derate_dc;int;600;0..1500;R;0.1 degC;current falls from here ...
+power.stop_dc;int;700;0..1500;R;0.1 degC;... to nothing here
+power.over_mv;int;500;0..5000;R;mV;terminal voltage may exceed the BMS limit by this
+power.off_deadline_ms;int;2000;500..10000;R;ms;an off not confirmed by then is a fault
+power.start_ma;int;1000;100..10000;R;mA;first current of a session
+power.ramp_ma_s;int;20000;100..100000;R;mA/s;how fast the current rises
+power.fault_hold_ms;int;10000;0..600000;R;ms;pause between a fault and the next start
+"""
 
 # Keys of our own in the OCPP configuration (notation: lib/ocpp16/config.py): sending of the vendor messages.
 OCPP_ROWS = (
@@ -127,7 +127,7 @@ class Settings:
 
     def export(self):
         """All values that may be shown: (name, value, source) rows; a secret is "(set)" or ""."""
-        for r in SCHEMA:
+        for r in rows():
             value = self.get(r[0])
             if r[5] & SECRET:
                 value = "(set)" if value else ""
@@ -198,12 +198,39 @@ class Settings:
         self._log.warn("settings", text + ", ignored")
 
 
+def rows():
+    """Each setting as (name, type, default, low, high, flags, unit, help).
+
+    type -- "int", "bool", "text" (low, high: length) or "choice" (high: tuple); flags -- SECRET | RESTART.
+    """
+    start = 1
+    while start < len(_SCHEMA):
+        end = _SCHEMA.find("\n", start)
+        yield _row(_SCHEMA[start:end])
+        start = end + 1
+
+
 def row(name):
-    """Schema row of a setting. KeyError: there is none."""
-    for r in SCHEMA:
-        if r[0] == name:
-            return r
-    raise KeyError(name)
+    """Row of one setting, see rows(). KeyError: there is none."""
+    start = _SCHEMA.find("\n%s;" % name) + 1
+    if not start or not isinstance(name, str) or ";" in name:
+        raise KeyError(name)
+    return _row(_SCHEMA[start : _SCHEMA.find("\n", start)])
+
+
+def _row(line):
+    name, kind, default, span, marks, unit, help_text = line.split(";", 6)
+    low, high = 0, 0
+    if kind == "choice":
+        high = tuple(span.split("|"))
+    elif kind != "bool":
+        low, high = [int(n) for n in span.split("..")]
+    if kind == "int":
+        default = int(default)
+    elif kind == "bool":
+        default = default == "true"
+    flags = (SECRET if "S" in marks else 0) | (RESTART if "R" in marks else 0)
+    return name, kind, default, low, high, flags, unit, help_text
 
 
 def check(schema_row, value, text=True):

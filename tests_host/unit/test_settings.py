@@ -5,7 +5,7 @@ import os
 
 from charger.files import is_whole, read_json, write_json
 from charger.register import Register
-from charger.settings import OCPP_ROWS, RESTART, SCHEMA, SECRET, Settings, check, row
+from charger.settings import OCPP_ROWS, RESTART, SECRET, Settings, check, row, rows
 from fakes import FakeClock, FakeLog
 
 folder = None
@@ -41,11 +41,12 @@ def refused(call, *arguments):
 
 
 def test_schema_is_sound():
-    names = [r[0] for r in SCHEMA]
-    assert len(set(names)) == len(names)
-    for r in SCHEMA:
+    names = [r[0] for r in rows()]
+    assert len(set(names)) == len(names) > 30
+    for r in rows():
         assert len(r) == 8 and r[7], r[0]
         assert check(r, r[2], text=False) == r[2], r[0]  # the default is allowed
+        assert row(r[0]) == r
         assert r[1] in ("int", "bool", "text", "choice")
         assert r[5] & ~(SECRET | RESTART) == 0
     assert row("ocpp.authorization_key")[5] & SECRET
@@ -76,7 +77,8 @@ def test_unknown_name():
     settings = fresh()
     for call in (settings.get, settings.reset, lambda name: settings.set(name, 1)):
         try:
-            call("power.colour")
+            for name in ("power.colour", "", "power", "ower.max_ma", "power.max_ma;int", 5):
+                call(name)
         except KeyError:
             continue
         raise AssertionError
@@ -251,7 +253,7 @@ def test_secrets_show_nowhere():
     assert settings.get("ocpp.authorization_key") == "hunter22hunter22"
     text = refused(settings.set, "ocpp.authorization_key", "hunter22" * 10)
     assert "hunter22" not in text
-    assert len(list(settings.export())) == len(SCHEMA)
+    assert len(list(settings.export())) == len(list(rows()))
 
 
 def test_presets_of_any_shape():
