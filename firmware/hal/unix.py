@@ -15,6 +15,7 @@ _LEVELS = ("estop", "door", "plug", "fault")
 _UNKNOWN_IS_NONE = ("estop", "door")
 _TCP = const(6)  # IPPROTO_TCP
 _NODELAY = const(1)
+_EISCONN = (106, 56)  # of Linux and macOS; errno does not name it
 _SIGTERM = const(15)
 _EXIT_SOFT = const(64)
 _EXIT_HARD = const(65)
@@ -97,7 +98,7 @@ class Hal:
         try:
             sock.connect(address)  # asyncio does not look at the outcome; asking twice tells
         except OSError as exc:
-            if exc.errno != errno.EISCONN:
+            if exc.errno not in _EISCONN:
                 sock.close()
                 raise
         sock.setsockopt(_TCP, _NODELAY, 1)
