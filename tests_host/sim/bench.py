@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import can
 
@@ -55,7 +55,7 @@ class Wire:
         assert self._bus is not None
         return self._bus
 
-    async def __aenter__(self) -> Wire:
+    async def __aenter__(self) -> Self:
         channel = f"socket://{HOST}:{self._port}"
         self._bus = await asyncio.to_thread(
             lambda: can.Bus(interface="slcan", channel=channel, bitrate=250_000, sleep_after_open=0)

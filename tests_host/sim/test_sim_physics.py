@@ -21,7 +21,7 @@ def charging(amperes: float = 30.0, volts: float = 84.0, **battery: float) -> Ci
 def test_the_open_circuit_voltage_rises_everywhere_and_meets_the_known_points() -> None:
     curve = [open_circuit_voltage(i / 10) for i in range(1001)]
     assert all(a < b for a, b in itertools.pairwise(curve))
-    assert (curve[0], curve[870], curve[1000]) == (60.0, pytest.approx(76.4), FULL_V)
+    assert [curve[0], curve[870], curve[1000]] == pytest.approx([60.0, 76.4, FULL_V])
     assert open_circuit_voltage(-5) == 60.0 and open_circuit_voltage(105) == FULL_V
 
 
