@@ -20,7 +20,7 @@ _QUEUE = const(8)  # messages received and not yet fetched
 _CONTROL = const(16)  # control frames to be sent
 _CLOSE_MS = const(3000)  # for the peer's close frame, or for it to leave after a breach
 _EOF_MS = const(1000)  # for the peer to close TCP when it has said goodbye
-_HOLD_MS = const(1000)
+_EARLY_MS = const(1 << 28)  # earlier than any task can be due, and less than half the period of ticks_ms
 
 
 async def connect(
@@ -102,22 +102,17 @@ def _text(exc):
     return "; ".join((str(exc) or repr(exc)).strip().split("\n"))
 
 
-def _hold(caller):
-    """Keep the timer of a wait_for() from firing between here and its hearing of our result.
+def _hurry():
+    """Let whoever awaits this task run before all others. Called when recv() is about to return.
 
-    wait_for(recv(), t) runs recv() in a task of its own. Between the end of that task and the waiter's learning of it
-    the loop may find the timer due first; wait_for then raises TimeoutError and drops the result: a lost message. So
-    when recv() is about to return inside such a task, the sleep of the one who called it is pushed back a little; the
-    result arrives before and ends that sleep.
+    wait_for(recv(), t) runs recv() in a task of its own. When that has ended, but before the waiter hears of it, the
+    loop may find the timer due; wait_for then raises TimeoutError and drops the result: a lost message. So the waiter
+    is put at the head of the run queue here. If this task does not end after all, the waiter just waits again.
     """
-    me = core.cur_task
-    if caller is None or caller is me or me.state is True or callable(me.state):
-        return  # called directly, or nobody waits for this task
-    if caller.data is None and not caller.done():  # it is in the run queue: asleep
-        end = core.ticks_add(core.ticks(), _HOLD_MS)
-        if core.ticks_diff(caller.ph_key, end) < 0:
-            core._task_queue.remove(caller)
-            core._task_queue.push(caller, end)
+    waiting = core.cur_task.state  # a TaskQueue when somebody awaits this task
+    if hasattr(waiting, "peek"):
+        while waiting.peek():
+            core._task_queue.push(waiting.pop(), core.ticks_add(core.ticks(), -_EARLY_MS))
 
 
 class WebSocket:
@@ -166,20 +161,17 @@ class WebSocket:
 
     # -- the application's side ----------------------------------------------------------------------------------
 
-    def recv(self):
-        """Await the next message: str for text, bytes for binary. WsClosed when all are fetched and the link ended.
+    async def recv(self):
+        """Return the next message: str for text, bytes for binary. WsClosed when all are fetched and the link ended.
 
         May be cancelled at any time, by asyncio.wait_for(ws.recv(), t) too: no message is lost.
         """
-        return self._recv(core.cur_task)
-
-    async def _recv(self, caller):
         while not self._queue:
             if self._code:
                 raise WsClosed(self._code, self._reason)
             self._arrived.clear()
             await self._arrived.wait()
-        _hold(caller)
+        _hurry()
         msg = self._queue.pop(0)
         self._queued -= len(msg)
         self._fetched.set()
