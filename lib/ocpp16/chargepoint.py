@@ -7,14 +7,15 @@ import asyncio
 import json
 import random
 
+from cold import cold
 from micropython import const
 
-from . import config_keys, rpc, schema
+from . import rpc
 from .config import Configuration
 from .connector import Connector
 from .link import Link, wait_event
 from .outbox import KIND_VENDOR, Outbox
-from .timestamp import format_utc, parse_ms
+from .timestamp import format_utc
 
 _BOOT_RETRY_MS = const(30_000)  # no answer, or interval 0: try again after this plus a random part
 _CLOCK_STEP_S = const(2)  # smaller differences are left alone: they are network delay
@@ -39,8 +40,7 @@ class Hooks:
         """StartTransaction is queued right after this returns."""
 
     def checkpoint(self, connector, tx):
-        """Return a small JSON-able value to keep as `tx.extra`; it survives a power cut."""
-        return None
+        """Return a small JSON-able value to keep as `tx.extra`, or None; it survives a power cut."""
 
     def session_ended(self, connector, tx):
         """Power is off; Finishing and StopTransaction are queued right after this returns."""
@@ -50,8 +50,9 @@ class ChargePoint:
     """An OCPP 1.6J charge point with one `Evse` per connector.
 
     boot_info -- dict of BootNotification.req fields
-    dial -- async callable(ping_interval_ms) -> websocket, see `link.dialer`
-    profiles -- modules of `ocpp16.profiles`, the first that has a handler for an action wins
+    dial -- async callable(ping_interval_ms) -> websocket, see `dial.dialer`
+    profiles -- names of modules in `ocpp16.profiles`; the first that has a handler for an action wins
+    config_rows -- texts of further configuration keys (see config_edit)
     backoff -- (first wait ms, random part ms, longest wait ms) between two connection attempts
     data_transfer_policy -- callable -> (attempts, interval_ms, timeout_ms) for ordered DataTransfers
     """
@@ -65,30 +66,29 @@ class ChargePoint:
         boot_info,
         dial,
         hooks=None,
-        profiles=None,
+        profiles=("core",),
         config_rows=(),
         config_defaults=None,
         backoff=(2000, 3000, 300_000),
         data_transfer_policy=None,
     ):
-        if profiles is None:
-            from .profiles import core
-
-            profiles = (core,)
         self.clock = clock
         self.store = store
         self.log = log
         self.hooks = hooks or Hooks()
         self.counters = {}
         self.config = Configuration(
-            config_keys.core_rows(len(evses), profiles) + tuple(config_rows),
+            lambda: (
+                cold("ocpp16.config_keys").core_rows(len(evses), [cold("ocpp16.profiles." + name) for name in profiles])
+                + tuple(config_rows)
+            ),
             config_defaults or {},
             lambda: store.get("config", {}),
             lambda values: store.put("config", values),
             log,
         )
         self.registration = OFFLINE
-        self.data_transfer_handlers = {}  # vendorId -> handler(messageId or None, data or None) -> (status, data or None)
+        self.data_transfer_handlers = {}  # vendorId -> handler(messageId, data), each text or None -> (status, data)
         self.outbox = Outbox(clock, store, log, self._retry_policy, self._queue_answer)
         self.connectors = [Connector(self, n + 1, evse) for n, evse in enumerate(evses)]
         self.last_error = ""  # why the last connection ended, in words
@@ -137,7 +137,7 @@ class ChargePoint:
             try:
                 self._was_accepted = False
                 await self._connection()
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 - whatever ended it, the next attempt follows
                 self.last_error = "%s: %s" % (type(exc).__name__, exc)
                 self.log.warn("ocpp", "connection: " + self.last_error)
             if self._was_accepted:
@@ -188,7 +188,7 @@ class ChargePoint:
     def restore(self, reason="PowerLoss"):
         """Once after construction: close what a power cut (or `reason`) left open."""
         for connector in self.connectors:
-            connector.restore(reason)
+            cold("ocpp16.recovery").restore(self, connector, reason)
 
     def swipe(self, id_tag, connector_id=0):
         """An id tag was presented: ends the session it started, or asks to start one.
@@ -316,7 +316,7 @@ class ChargePoint:
 
     def _set_clock(self, text, round_trip_ms):
         try:
-            seconds, ms = parse_ms(text)
+            seconds, ms = cold("ocpp16.timeparse").parse_ms(text)
         except ValueError:
             self.log.warn("ocpp", "currentTime is unreadable")
             return
@@ -334,19 +334,19 @@ class ChargePoint:
         if self.registration == REJECTED:
             return None
         try:
-            schema.check_request(action, payload)
+            cold("ocpp16.schema").check_request(action, payload)
             return rpc.pack_result(uid, self._handler(action)(self, payload or {}))
         except rpc.OcppError as exc:
             self.counters["refused_calls"] = self.counters.get("refused_calls", 0) + 1
             self.log.warn("ocpp", "%s refused: %s %s" % (action, exc.code, exc.description))
             return rpc.pack_error(uid, exc.code, exc.description)
-        except Exception as exc:  # a bug of ours must not cost the connection
+        except Exception as exc:  # noqa: BLE001 - a bug of ours must not cost the connection
             self.log.error("ocpp", exc)
             return rpc.pack_error(uid, "InternalError", type(exc).__name__)
 
     def _handler(self, action):
-        for profile in self._profiles:
-            handler = getattr(profile, "on_" + action, None)
+        for name in self._profiles:
+            handler = getattr(cold("ocpp16.profiles." + name), "on_" + action, None)
             if handler is not None:
                 return handler
         raise rpc.OcppError("NotSupported", action)
@@ -377,8 +377,8 @@ class ChargePoint:
         if call.kind == KIND_VENDOR:
             attempts, interval_ms, _ = self._transfer_policy()
             return attempts, interval_ms
-        config = self.config
-        return config.get("TransactionMessageAttempts"), config.get("TransactionMessageRetryInterval") * 1000 * call.tries
+        interval_ms = self.config.get("TransactionMessageRetryInterval") * 1000
+        return self.config.get("TransactionMessageAttempts"), interval_ms * call.tries
 
     # -- live configuration
 

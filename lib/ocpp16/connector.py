@@ -31,7 +31,7 @@ class Connector:
         self.plugged = False
         self._claim = None  # accepted id tag that waits for the vehicle
         self._claim_since = 0  # uptime ms
-        self._finishing = False
+        self.finishing = False  # a transaction ended and its vehicle has not left
         self._info = ""
         self._schedule = None
         self._begin_values = None  # the sample at the start, sent right after the first status of the session
@@ -124,7 +124,7 @@ class Connector:
         cp = self._cp
         cp.hooks.before_start(self)
         self._claim = None
-        self._finishing = False
+        self.finishing = False
         key = cp.new_tx_key()
         tx = Transaction(key, self.id, id_tag, cp.outbox.boot, now, 0)
         tx.anchor(cp.clock)
@@ -183,43 +183,21 @@ class Connector:
         self._queue_values(tx, tx.last_uptime, self._values("Transaction.End"), keep=True)
         self.transaction = None
         self._schedule = None
-        self._finishing = True
+        self.finishing = True
         self._info = "EV side disconnected" if tx.reason == "EVDisconnected" else ""
         cp.hooks.session_ended(self, tx)
         self._update_status(cp.clock.uptime_ms())
-        self._queue_stop(tx)
+        self.queue_stop(tx)
         cp.log.info("ocpp", "connector %d: transaction ended, %s" % (self.id, tx.reason))
 
-    def _queue_stop(self, tx):
+    def queue_stop(self, tx):
+        """Queue the StopTransaction of an ended transaction, and forget that it ran."""
         text = '{"transactionId":%s,' % TX
         if tx.stop_id_tag is not None:
             text += '"idTag":%s,' % json.dumps(tx.stop_id_tag)
         text += '"meterStop":%d,"timestamp":"%s","reason":"%s"}' % (tx.meter_last, tx.stamp(tx.last_uptime), tx.reason)
         self._cp.outbox.add("StopTransaction", text, KIND_TX, tx.key)
         self._cp.store.put("tx%d" % self.id, None)
-
-    def restore(self, reason):
-        """After a boot: close the transaction that was running when the power went."""
-        record = self._cp.store.get("tx%d" % self.id)
-        if record is None:
-            return
-        outbox = self._cp.outbox
-        try:
-            tx = Transaction.from_record(record)
-        except ValueError:
-            self._cp.log.error("ocpp", "transaction record of connector %d is unreadable" % self.id)
-            self._cp.store.put("tx%d" % self.id, None)
-            return
-        started = tx.id is not None or tx.key in outbox.tx_ids or outbox.has("StartTransaction", tx.key)
-        if not started or outbox.has("StopTransaction", tx.key):
-            self._cp.store.put("tx%d" % self.id, None)  # cut before it was queued, or after its end was
-            return
-        if tx.reason is None:
-            tx.reason = reason
-        if not outbox.has("DataTransfer", tx.key):
-            self._cp.hooks.session_ended(self, tx)
-        self._queue_stop(tx)
-        self._finishing = True
 
     def _checkpoint(self, tx, uptime):
         """Remember the meter; `uptime` is now, or the moment of the stop."""
@@ -290,7 +268,7 @@ class Connector:
             tx is not None and not tx.offered and now - tx.start_uptime < _START_GRACE_MS,
             offering,
             self.evse.ev_ready(),
-            self._finishing,
+            self.finishing,
         )
         if fault is not None:
             return (state,) + fault
@@ -300,8 +278,8 @@ class Connector:
         tx = self.transaction
         if tx is not None and tx.reason is not None:
             return  # being switched off: SessionSummary goes out before the next status
-        if self._finishing and not self.plugged and self._told_finishing():
-            self._finishing = False
+        if self.finishing and not self.plugged and self._told_finishing():
+            self.finishing = False
         told = self._derive(now)
         if told != self._candidate:
             self._candidate = told

@@ -17,9 +17,8 @@ def sampled_values(evse, measurands, context):
     for measurand in measurands:
         sample = evse.sample(measurand)
         if sample is not None:
-            parts.append(
-                '{"measurand":"%s","value":"%s","unit":"%s","context":"%s"}' % (measurand, sample[0], sample[1], context)
-            )
+            row = (measurand, sample[0], sample[1], context)
+            parts.append('{"measurand":"%s","value":"%s","unit":"%s","context":"%s"}' % row)
     return "[" + ",".join(parts) + "]" if parts else ""
 
 

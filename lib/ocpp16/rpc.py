@@ -7,6 +7,7 @@ CALLERROR   [4, "<id>", "<errorCode>", "<description>", {details}]
 
 import json
 
+from cold import cold
 from micropython import const
 
 CALL = 2
@@ -132,7 +133,7 @@ def _parse(text):
     data = text.encode()
     _check_brackets(data)
     try:
-        return json.loads(_join_surrogates(data) if "\\u" in text else data)
+        return json.loads(cold("ocpp16.surrogates").join(data) if "\\u" in text else data)
     except ValueError:
         raise Malformed("not JSON")
 
@@ -186,41 +187,3 @@ def _uid_of(head):
     if type(message) is list and len(message) == 3 and message[0] == CALL and type(message[1]) is str:
         return message[1][:_MAX_ECHO]
     return None
-
-
-def _join_surrogates(data):
-    """Replace escaped surrogates in UTF-8 JSON by the character that a pair means, or by U+FFFD.
-
-    MicroPython's json keeps each half as a code point of its own. Sent back in an answer (an unknown key, for one) that
-    is not UTF-8, and the other side has to close the connection.
-    Raises ValueError on an escape without four hex digits.
-    """
-    out = bytearray()
-    start = 0  # what is before it, is in out
-    at = data.find(b"\\")
-    while at >= 0:
-        if data[at + 1 : at + 2] != b"u":
-            at = data.find(b"\\", at + 2)
-            continue
-        code = _hex4(data, at + 2)
-        end = at + 6
-        if 0xD800 <= code <= 0xDFFF:
-            char = 0xFFFD
-            if code < 0xDC00 and data[end : end + 2] == b"\\u":
-                low = _hex4(data, end + 2)
-                if 0xDC00 <= low <= 0xDFFF:
-                    char = 0x10000 + (code - 0xD800 << 10) + low - 0xDC00
-                    end += 6
-            out += data[start:at]
-            out += chr(char).encode()
-            start = end
-        at = data.find(b"\\", end)
-    return out + data[start:] if start else data
-
-
-def _hex4(data, at):
-    digits = data[at : at + 4]
-    for byte in digits:
-        if byte not in b"0123456789abcdefABCDEF":  # int() would take blanks and signs
-            raise ValueError
-    return int(digits, 16)

@@ -1,14 +1,14 @@
 """Check of what the central system sends, against compact tables. Source: OCPP 1.6 edition 2, sections 6 and 7, with
 errata; security white paper for OCPP 1.6-J, section 5.
 
-The tables are in messages/, one module for each profile, and are imported when the first message of that profile comes:
-a profile that a build leaves out costs nothing. Only what a charge point receives is there. See messages/__init__.py
-for the notation.
+The tables are in messages/, one module for each profile. This module and the tables are cold (see lib/cold.py): they
+cost RAM while a message is checked, and a profile that a build leaves out costs nothing. Only what a charge point
+receives is there. See messages/__init__.py for the notation.
 """
 
+from cold import cold
 from micropython import const
 
-from . import timestamp
 from .rpc import OcppError
 
 UP = const(1)  # charge point to central system
@@ -90,7 +90,7 @@ def check_response(action, payload):
 
     Lenient where central systems are sloppy and nothing depends on it: unknown fields, null for an absent optional
     field, strings over their length. Strict about required fields, types, enum values and date-times. Date-times have
-    any year: read them with timestamp.parse(text, any_year=True), except currentTime.
+    any year: read them with timeparse.parse(text, any_year=True), except currentTime.
     action -- one that this build sends.
     """
     if type(payload) is not dict:
@@ -106,7 +106,7 @@ def _has(words, word):
 
 def _table(profile):
     try:
-        return __import__("ocpp16.messages." + profile, None, None, ("TABLE",)).TABLE
+        return cold("ocpp16.messages." + profile).TABLE
     except ImportError:
         return None
 
@@ -177,7 +177,7 @@ def _value(profile, kind, value, path, strict):
 def _string(kind, value, path, strict):
     if kind == "dt":
         try:
-            timestamp.parse(value, any_year=True)
+            cold("ocpp16.timeparse").parse(value, any_year=True)
         except ValueError:
             raise OcppError(_VALUE, path + ": not a date-time")
     elif kind == "uri":

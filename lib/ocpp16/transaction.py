@@ -67,13 +67,3 @@ class Transaction:
 
     def record(self):
         return [getattr(self, name) for name in self.FIELDS]
-
-    @classmethod
-    def from_record(cls, record):
-        """Rebuild from `record()`; ValueError when it does not have that shape."""
-        if not isinstance(record, list) or len(record) != len(cls.FIELDS):
-            raise ValueError("transaction record")
-        tx = cls(None, None, None, None, None, None)
-        for name, value in zip(cls.FIELDS, record):
-            setattr(tx, name, value)
-        return tx

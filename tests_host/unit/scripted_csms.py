@@ -4,8 +4,9 @@ import asyncio
 import json
 
 from fakes import FakeLog
+
 from ocpp16 import ChargePoint, Hooks
-from ocpp16.store import RamStore
+from ocpp16.ramstore import RamStore
 
 T0 = 1_769_000_000  # 2026-01-21T12:53:20Z
 

@@ -6,6 +6,7 @@ from fakes import FakeLog
 
 from ocpp16 import config_keys
 from ocpp16.config import Configuration
+from ocpp16.config_edit import Table
 from ocpp16.keys import core, firmware, local_auth, reservation, security, smart_charging
 from ocpp16.rpc import OcppError
 
@@ -57,13 +58,13 @@ class Store:
 
 def _mixed(store=None, presets=None, log=None):
     store = store or Store()
-    return Configuration((MIXED,), presets or {}, store.load, store.save, log), store
+    return Configuration(lambda: (MIXED,), presets or {}, store.load, store.save, log), store
 
 
 def _core(store=None, presets=None, connectors=1, more=(), log=None):
     store = store or Store()
     rows = tuple(more) + config_keys.core_rows(connectors, (Core, Nameless))
-    return Configuration(rows, presets or {}, store.load, store.save, log)
+    return Configuration(lambda: rows, presets or {}, store.load, store.save, log)
 
 
 def test_defaults_of_the_core_keys():
@@ -111,9 +112,9 @@ def test_every_default_passes_its_own_check():
     )
     config = _core(more=rows)
     seen = 0
-    for row in config._each_row():
+    for row in Table(config).each():
         if row[0] != "AuthorizationKey":  # has none
-            assert config._checked(row, row[3]) == config.get(row[0]) or row[0].startswith("UnlockConnector"), row
+            assert Table(config).checked(row, row[3]) == config.get(row[0]) or row[0].startswith("UnlockConnector"), row
         assert row[1] in ("R", "RW", "W") and row[2] in ("bool", "int", "str", "csl") and row[5] in ("", "reboot")
         seen += 1
     assert seen > 45
@@ -136,19 +137,18 @@ def test_access_that_certification_expects():
 
 def test_rows_of_profiles():
     store = Store()
-    config = Configuration(config_keys.core_rows(2, (Core, Smart)), {}, store.load, store.save)
+    config = Configuration(lambda: config_keys.core_rows(2, (Core, Smart)), {}, store.load, store.save)
     assert config.get("NumberOfConnectors") == 2
     assert config.text("SupportedFeatureProfiles") == "Core,SmartCharging"
     assert config.text("ChargingScheduleAllowedChargingRateUnit") == "Current,Power"
     assert _core().get("ChargeProfileMaxStackLevel") is None
     fewer = config_keys.core_rows(1, (Core,), ("Voltage", "Voltage.L1", "SoC"))
-    config = Configuration(fewer, {}, store.load, store.save)
+    config = Configuration(lambda: fewer, {}, store.load, store.save)
     assert config.text("MeterValuesSampledData") == "SoC,Voltage"
     assert config.change("MeterValuesSampledData", "Voltage.L1") == A
     assert config.change("MeterValuesSampledData", "Voltage.L2") == R
-    assert (
-        Configuration(config_keys.core_rows(1, (), ()), {}, store.load, store.save).text("MeterValuesSampledData") == ""
-    )
+    none = config_keys.core_rows(1, (), ())
+    assert Configuration(lambda: none, {}, store.load, store.save).text("MeterValuesSampledData") == ""
 
 
 def test_change():
@@ -242,7 +242,7 @@ def test_any_letter_case():
 
 def test_500_characters():
     store = Store()
-    config = Configuration(("Text RW str -",), {}, store.load, store.save)
+    config = Configuration(lambda: ("Text RW str -",), {}, store.load, store.save)
     assert config.change("Text", "é" * 500) == A
     assert config.change("Text", "e" * 501) == R
 
@@ -415,7 +415,7 @@ def test_presets():
     config, _ = _mixed(presets={"List": "x,y", "ListMaxLength": "1"})
     assert config.ignored == 1 and config.get("ListMaxLength") == 1
     for bad in ([], "x", 5, ["Number"]):
-        config = Configuration((MIXED,), bad, Store().load, Store().save)
+        config = Configuration(lambda: (MIXED,), bad, Store().load, Store().save)
         assert config.get("Number") == 5 and config.ignored == 1, bad
 
 
@@ -488,8 +488,9 @@ def test_all_keys_fit_the_limits_of_the_message():
 
 def test_first_row_of_a_name_counts():
     store = Store()
-    config = Configuration(("A RW int 1 0..5", "A RW int 7 0..9\nB R int 2"), {}, store.load, store.save)
+    config = Configuration(lambda: ("A RW int 1 0..5", "A RW int 7 0..9\nB R int 2"), {}, store.load, store.save)
     assert config.get("A") == 1 and config.change("A", "6") == R and config.change("A", "5") == A
     assert config.get("B") == 2
     assert len(json.loads(config.get_configuration())["configurationKey"]) == 2
-    assert Configuration(("A RW int 1 0..5", "A RW int 7 0..9"), {"A": "8"}, store.load, store.save).ignored == 1
+    rows = ("A RW int 1 0..5", "A RW int 7 0..9")
+    assert Configuration(lambda: rows, {"A": "8"}, store.load, store.save).ignored == 1

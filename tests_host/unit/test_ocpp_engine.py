@@ -4,9 +4,10 @@
 import asyncio
 import json
 
-from fakes import FakeClock, virtual_run
-from ocpp16.store import RamStore
+from fakes import virtual_run
 from scripted_csms import T0, Bench
+
+from ocpp16.ramstore import RamStore
 
 
 def run(scenario, **options):
@@ -383,7 +384,8 @@ def test_garbage_is_answered_or_dropped_and_changes_nothing():
         await b.online()
         await b.plug()
         await b.charging()
-        for text in ("", "{", "[]", "null", '"x"', "[1,2]", '[5,"x",{}]', "[" * 500, '[3,"nobody",{}]', '[4,"n","x","",{}]'):
+        noise = ("", "{", "[]", "null", '"x"', "[1,2]", '[5,"x",{}]', "[" * 500, '[3,"nobody",{}]', '[4,"n","x","",{}]')
+        for text in noise:
             b.csms.send(text)
         for uid, message, want in (
             ("a", '[2,"a","RemoteStopTransaction"]', "FormationViolation"),
@@ -393,7 +395,7 @@ def test_garbage_is_answered_or_dropped_and_changes_nothing():
             ("e", '[2,"e","RemoteStopTransaction",{}]', "OccurenceConstraintViolation"),
             ("f", '[2,"f","RemoteStopTransaction",{"transactionId":"130"}]', "TypeConstraintViolation"),
             ("g", '[2,"g","RemoteStopTransaction",{"transactionId":130,"x":1}]', "FormationViolation"),
-            ("h", '[2,"h","ChangeConfiguration",{"key":"MeterValueSampleInterval","value":"-1"}]', {"status": "Rejected"}),
+            ("h", '[2,"h","ChangeConfiguration",{"key":"ConnectionTimeOut","value":"-1"}]', {"status": "Rejected"}),
             ("i", '[2,"i","ChangeConfiguration",{"key":"Testing","value":"1"}]', {"status": "NotSupported"}),
             ("j", '[2,"j","DataTransfer",{"vendorId":"Nobody"}]', {"status": "UnknownVendorId"}),
         ):

@@ -5,8 +5,10 @@ import json
 import os
 
 from fakes import FakeClock, FakeLog
+
 from ocpp16.outbox import KIND_TX, KIND_VENDOR, TX, Outbox
-from ocpp16.store import FileStore, RamStore
+from ocpp16.ramstore import RamStore
+from ocpp16.store import FileStore
 
 FOLDER = "/tmp/outbox-" + str(binascii.hexlify(os.urandom(6)), "utf-8")
 
@@ -77,7 +79,7 @@ def test_rejected_data_transfer_is_repeated_then_given_up():
     b.box.add("StopTransaction", "{}", KIND_TX, 1)
     uids = []
     for attempt in range(3):
-        call, wait = b.box.next(True)
+        call, _ = b.box.next(True)
         assert call.action == "DataTransfer"
         uids.append(call.uid)
         b.box.answered(call, {"status": "Rejected"})

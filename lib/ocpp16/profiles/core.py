@@ -50,6 +50,6 @@ def on_RemoteStopTransaction(cp, payload):
     for connector in cp.connectors:
         tx = connector.transaction
         if cp.online and tx is not None and tx.reason is None and tx.id == payload["transactionId"]:
-            connector.stop("Remote")
+            connector.stop("Remote", tx.id_tag)
             return {"status": "Accepted"}
     return {"status": "Rejected"}

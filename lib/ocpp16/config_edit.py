@@ -1,0 +1,232 @@
+"""The table of configuration keys: what a row says, checks of values, and the two answers. A cold module.
+
+Source: OCPP 1.6 edition 2, sections 5.3 (ChangeConfiguration), 5.8 (GetConfiguration) and 9, with errata.
+
+Which keys exist is decided by the rows passed in (see config_keys). A row is a line, its columns parted by blanks:
+    name access type default [check [reboot]]
+    access   R, RW, or W (can be written but never read over OCPP)
+    type     bool, int, str, or csl (comma-separated list)
+    default  text of the value; - for an empty one
+    check    int: a..b, a.., ..b;  str: the same for its length;  csl: allowed items as A|B|C, `phases`, or =Key for the
+             items allowed for that key;  - for any
+    reboot   the word says that a change is used only after a restart
+A csl has at most as many items as the key with `MaxLength` after its name says, where that exists.
+"""
+
+import json
+
+from micropython import const
+
+from .rpc import OcppError, dumps
+
+ACCEPTED = "Accepted"
+REJECTED = "Rejected"
+NOT_SUPPORTED = "NotSupported"
+REBOOT_REQUIRED = "RebootRequired"
+
+_MAX_VALUE = const(500)  # OCPP 1.6 edition 2, section 7.28 and ChangeConfiguration.req
+_MAX_ASKED = const(250)  # keys in one GetConfiguration: far above GetConfigurationMaxKeys, it bounds the work
+
+_ROTATIONS = ("NotApplicable", "Unknown", "RST", "RTS", "SRT", "STR", "TRS", "TSR")
+
+
+class Table:
+    """The rows of a Configuration, while it is worked on."""
+
+    def __init__(self, config):
+        self.config = config
+        self.values = config.values
+        self._rows = config.rows()
+
+    def each(self):
+        for text in self._rows:
+            for line in text.split("\n"):
+                if line:
+                    yield _columns(line)
+
+    def row(self, name):
+        """The columns of a key. ValueError if it does not exist."""
+        for text in self._rows:
+            start = text.find("\n" + name + " ") + 1
+            if start or text.startswith(name + " "):
+                return _columns(text[start:].split("\n", 1)[0])
+        raise ValueError(name)
+
+    def canonical(self, key):
+        """The spelling of the table for a key in any letter case (CiString50), or None."""
+        if key in self.values:
+            return key
+        lower = key.lower()
+        for name in self.values:
+            if len(name) == len(key) and name.lower() == lower:
+                return name
+        return None
+
+    def adopt(self, texts, stored):
+        """Take over presets or stored values, read-only keys first: they are the limits of others."""
+        if type(texts) is not dict:
+            texts = {} if texts is None else {"(all)": None}
+        left = set(texts)
+        for read_only in (True, False):
+            for name in self.values:
+                row = name in left and self.row(name)
+                if not row or (row[1] == "R") != read_only or (stored and read_only):
+                    continue
+                try:
+                    self.values[name] = self.checked(row, texts[name])
+                except ValueError:
+                    continue
+                left.remove(name)
+                if stored:
+                    self.config.stored[name] = text_of(self.values[name])
+        self.config.ignored += len(left)
+        if left and self.config.log:
+            self.config.log.warn("config", "ignored: " + " ".join([str(name)[:50] for name in left])[:200])
+
+    def checked(self, row, text):
+        """Text -> typed value, or ValueError."""
+        name, _, kind, _, check, _ = row
+        if type(text) is not str or len(text) > _MAX_VALUE:
+            raise ValueError
+        value = _typed(kind, text)
+        if kind == "csl":
+            most = self.values.get(name + "MaxLength")
+            if most is not None and len(value) > most:
+                raise ValueError
+            if check[0] == "=":
+                check = self.row(check[1:])[4]
+            self._check_items(value, check)
+        elif check != "-":
+            low, _, high = check.partition("..")
+            size = value if kind == "int" else len(value)
+            if (low and size < int(low)) or (high and size > int(high)):
+                raise ValueError
+        return value
+
+    def _check_items(self, items, check):
+        allowed = check.split("|")
+        seen = set()
+        for item in items:
+            subject = item
+            if check == "phases":  # n.RST, n = 0 (grid) up to the last connector
+                subject, _, rotation = item.partition(".")
+                if not subject.isdigit() or str(int(subject)) != subject or rotation not in _ROTATIONS:
+                    raise ValueError
+                if int(subject) > self.values.get("NumberOfConnectors", 1):
+                    raise ValueError
+            elif check != "-" and item not in allowed:
+                raise ValueError
+            if subject in seen:
+                raise ValueError
+            seen.add(subject)
+
+
+def fill(config, defaults, stored):
+    """Give a new configuration its values: the table's defaults, then presets, then what was stored."""
+    table = Table(config)
+    for name, _, kind, default, _, _ in table.each():
+        if name not in config.values:
+            config.values[name] = _typed(kind, default)
+    table.adopt(defaults, False)
+    table.adopt(stored, True)
+
+
+def change(config, key, text):
+    """See Configuration.change."""
+    table = Table(config)
+    name = table.canonical(key)
+    if name is None:
+        return NOT_SUPPORTED
+    row = table.row(name)
+    if row[1] == "R":
+        return REJECTED
+    try:
+        value = table.checked(row, text)
+    except ValueError:
+        return REJECTED
+    text = text_of(value)
+    if value != config.values[name] or config.stored.get(name, text) != text:
+        stored = dict(config.stored)
+        stored[name] = text
+        try:
+            config.save(stored)
+        except Exception as exc:  # noqa: BLE001 - whatever the storage raises, the central system gets an answer
+            if config.log:
+                config.log.error("config", exc)
+            return REJECTED
+        config.stored = stored
+        config.put(name, value)
+    return REBOOT_REQUIRED if row[5] else ACCEPTED
+
+
+def set_internal(config, key, text):
+    """See Configuration.set_internal."""
+    table = Table(config)
+    try:
+        config.put(key, table.checked(table.row(key), text))
+    except ValueError:
+        return False
+    return True
+
+
+def answer(config, keys):
+    """See Configuration.get_configuration."""
+    table = Table(config)
+    unknown = []
+    if keys:
+        if len(keys) > _MAX_ASKED:
+            raise OcppError("OccurenceConstraintViolation", "key: more than %d" % _MAX_ASKED)
+        names = []
+        for key in keys:
+            name = table.canonical(key)
+            if name is None:
+                if key not in unknown:
+                    unknown.append(key)
+            elif name not in names:
+                names.append(name)
+    else:
+        names = [name for name in sorted(config.values) if table.row(name)[1] != "W"]
+    parts = []
+    for name in names:
+        access = table.row(name)[1]
+        text = '{"key":"%s","readonly":%s' % (name, "true" if access == "R" else "false")
+        parts.append(text + ("}" if access == "W" else ',"value":%s}' % json.dumps(text_of(config.values[name]))))
+    text = '{"configurationKey":[%s]' % ",".join(parts) if parts or not unknown else "{"
+    if unknown:
+        text += '%s"unknownKey":%s' % ("," if parts else "", dumps(unknown))
+    return text + "}"
+
+
+def _columns(line):
+    columns = line.split()
+    if columns[3] == "-":
+        columns[3] = ""
+    return columns + ["-", ""][len(columns) - 4 :]
+
+
+def _typed(kind, text):
+    """Text -> bool, int, str or tuple of str. Raises ValueError. Source of the forms: section 7.28 and chapter 9."""
+    if kind == "int":
+        digits = text[1:] if text[:1] == "-" else text
+        if not digits.isdigit() or len(digits) > 10:
+            raise ValueError
+        return int(text)
+    if kind == "bool":
+        lower = text.lower()
+        if lower not in ("true", "false"):
+            raise ValueError
+        return lower == "true"
+    if kind == "csl":
+        items = [item.strip() for item in text.split(",")] if text.strip() else []
+        if "" in items:
+            raise ValueError
+        return tuple(items)
+    return text
+
+
+def text_of(value):
+    if type(value) is tuple:
+        return ",".join(value)
+    if type(value) is bool:
+        return "true" if value else "false"
+    return str(value)
