@@ -72,7 +72,7 @@ def read_factory(path):
 
 
 def find_rooms(board):
-    """Put firmware/, lib/ and boards/<board> on sys.path, from source or from a compiled tree. UsageError: no such board."""
+    """Put firmware/, lib/ and boards/<board> on sys.path, from source or compiled. UsageError: no such board."""
     here = __file__.rpartition("/")[0] or "."
     places = (here, here + "/..")
     rooms = [here] + [base + "/lib" for base in places if _is_folder(base + "/lib")]
@@ -85,7 +85,7 @@ def find_rooms(board):
 
 
 def describe_board(factory):
-    """Data of the board that is on sys.path. UsageError: the factory file does not fit it, or it needs other hardware."""
+    """Data of the board that is on sys.path. UsageError: the presets do not fit it, or it needs other hardware."""
     import board
 
     if board.HAL != "unix":
@@ -124,11 +124,12 @@ def main(arguments):
 def serve(board, options, factory):
     """Build the charger and keep it alive until it is told to end; return the exit status."""
     import micropython
+    from clock import Clock
+    from log import Log
+
     from charger.app import App
     from charger.settings import Settings
-    from clock import Clock
     from hal.unix import Hal
-    from log import Log
 
     clock = Clock()
     log = Log(clock, lambda line: print(line, file=sys.stderr))
@@ -143,7 +144,7 @@ def serve(board, options, factory):
     try:
         try:
             reset = asyncio.run(app.run())
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001 - whatever ended it, the output goes off first
             micropython.kbd_intr(-1)  # a second Ctrl-C must not disturb what follows
             app.make_safe()
             status = 130 if isinstance(exc, KeyboardInterrupt) else 1

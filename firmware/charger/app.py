@@ -2,12 +2,13 @@
 
 import asyncio
 
+from micropython import const
+from supervisor import Supervisor
+
 from drivers.bms.rivot_can import RivotBms
 from drivers.can import CanError
 from drivers.can.slcan import Slcan
 from drivers.power.rivot_can import RivotModule
-from micropython import const
-from supervisor import Supervisor
 
 from .gate import Gate
 from .metering import Meter
@@ -157,7 +158,7 @@ class App:
                 outlet.tick()
                 try:
                     outlet.connector.poll()
-                except Exception as exc:
+                except Exception as exc:  # noqa: BLE001 - the output must still be waited for
                     self._log.error("app", exc)
             if all(outlet.is_settled() and outlet.connector.transaction is None for outlet in self.outlets):
                 break

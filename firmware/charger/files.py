@@ -14,7 +14,7 @@ def write_json(path, value):
 
 
 def read_json(path, limit=8192):
-    """Return the object or list in the file. OSError: cannot be read; ValueError: damaged, or longer than `limit` bytes."""
+    """Return the object or list in the file. OSError: cannot be read; ValueError: damaged, or over `limit` bytes."""
     with open(path, "rb") as f:
         data = f.read(limit + 1)
     if len(data) > limit:

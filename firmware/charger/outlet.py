@@ -172,14 +172,14 @@ class Outlet:
         try:
             if self._module.feed(can_id, flags, data):
                 self.evaluate()
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - a bug is off, not the end of the loop
             self.failed(exc)
 
     def on_bms_frame(self, can_id, flags, data):
         try:
             if self._bms.feed(can_id, flags, data):
                 self.evaluate()
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - a bug is off, not the end of the loop
             self.failed(exc)
 
     def _on_power(self, mv, ma):
@@ -189,7 +189,7 @@ class Outlet:
         """Look at everything, decide, act. Never raises."""
         try:
             self._evaluate()
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - a bug is off, not the end of the loop
             self.failed(exc)
 
     def tick(self):
@@ -197,7 +197,7 @@ class Outlet:
         for step in (self._module.tick, self._bms.tick, self._step):
             try:
                 step()
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 - as above
                 self.failed(exc)
 
     def wait_ms(self):
@@ -324,7 +324,7 @@ class Outlet:
         s, kind = self._snap, self._faults.kind
         session = self._in_session()
         forbids = self._forbids_for.update(session and s.bms_alive and not s.bms_permits)
-        silent = self._silent_for.update(session and not s.bms_alive)
+        silent = self._silent_for.update(session and not self._bms.is_alive())
         if not session:
             return
         if kind is not None:
@@ -347,8 +347,12 @@ class Outlet:
         session = self._in_session()
         if self._has_lock:
             self._output("lock", session)
-        charging = self.gate.state == RUNNING
-        self._output("led", "fault" if kind is not None else "charging" if charging else "plugged" if s.plugged else "idle")
+        if kind is not None:
+            self._output("led", "fault")
+        elif self.gate.state == RUNNING:
+            self._output("led", "charging")
+        else:
+            self._output("led", "plugged" if s.plugged else "idle")
         news = (s.plugged, kind, self.evse_ready(), self.ev_ready(), self.is_settled())
         if news != self._news:
             self._news = news

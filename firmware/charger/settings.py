@@ -238,7 +238,7 @@ def check(schema_row, value, text=True):
 
     text -- also take the text of a number or "true"/"false", as typed on a console.
     """
-    name, kind, _, low, high, flags, unit, _ = schema_row
+    name, kind, _, low, high, _, unit, _ = schema_row
     if kind == "bool":
         if isinstance(value, bool):
             return value
@@ -254,7 +254,7 @@ def check(schema_row, value, text=True):
             if digits and len(digits) < 10 and all("0" <= c <= "9" for c in digits):
                 value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ValueError("%s must be a whole number from %d to %d%s" % (name, low, high, " " + unit if unit else ""))
+            raise ValueError(("%s must be a whole number from %d to %d %s" % (name, low, high, unit)).rstrip())
         return value
     if kind == "choice":
         if value not in high:
@@ -262,6 +262,6 @@ def check(schema_row, value, text=True):
         return value
     if not isinstance(value, str) or not low <= len(value) <= high or not all(" " <= c <= "~" for c in value):
         raise ValueError("%s must be text of %d to %d printable characters" % (name, low, high))
-    if name == "ocpp.url" and value and not (value.startswith("ws://") or value.startswith("wss://")):
+    if name == "ocpp.url" and value and value.partition("://")[0] not in ("ws", "wss"):
         raise ValueError("ocpp.url must begin with ws:// or wss://")
     return value

@@ -83,7 +83,7 @@ class Hal:
         self._cause = self._take_mark()
         try:
             self._watch_sigterm()
-        except Exception as exc:  # no ffi, no signalfd: another system than Linux
+        except Exception as exc:  # noqa: BLE001 - no ffi, no signalfd: another system than Linux
             log.warn("hal", "SIGTERM will not be handled: %s" % exc)
 
     # -- streams
@@ -200,7 +200,7 @@ class Hal:
         if self.on_input is not None:
             try:
                 self.on_input(name, connector, value)
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 - the link must go on, whatever its listener does
                 self._log.error("hal", exc)
 
     def _send(self, name, connector, value):
@@ -277,6 +277,7 @@ class Hal:
     def _exec(self):
         """Replace this process by a new start of the same command. Returns only if that fails."""
         import array
+
         import uctypes
 
         with open("/proc/self/cmdline", "rb") as f:

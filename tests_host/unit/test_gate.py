@@ -1,10 +1,19 @@
 """Start and stop sequence of the power output, against a module that answers late, partly or never."""
 
 import micropython
-from charger.gate import (
-    ARMING, ENERGISING, OFF, OFF_NOT_CONFIRMED, RUNNING, START_FAILED, STATE_NAMES, STOPPING, Gate,
-)  # fmt: skip
 from fakes import PERIOD, FakeClock, FakeLog
+
+from charger.gate import (
+    ARMING,
+    ENERGISING,
+    OFF,
+    OFF_NOT_CONFIRMED,
+    RUNNING,
+    START_FAILED,
+    STATE_NAMES,
+    STOPPING,
+    Gate,
+)  # fmt: skip
 
 STEP = 20  # ms between two polls
 
@@ -75,9 +84,11 @@ class Bench:
         self.module = FakeModule(self.clock)
         self.log = FakeLog()
         self.contactor = []
-        drive = (lambda closed: self.contactor.append((closed, self.module.powered, self.module.out_ma))) if contactor else None
-        self.gate = Gate(self.module, self.clock, self.log, drive, **options)
+        self.gate = Gate(self.module, self.clock, self.log, self._drive if contactor else None, **options)
         self.states = [OFF]
+
+    def _drive(self, closed):
+        self.contactor.append((closed, self.module.powered, self.module.out_ma))
 
     def go(self, ms, allowed=True, mv=84_000, ma=30_000, until=None):
         for passed in range(0, ms, STEP):
@@ -111,7 +122,7 @@ def test_start_sequence():
     assert bench.states == [OFF, ARMING, ENERGISING, RUNNING]
     sent = bench.module.sent
     assert sent[0] == (False, 84_000, 1_000)  # set-points with the output off, small current
-    first_on = [i for i in range(len(sent)) if sent[i][0]][0]
+    first_on = next(i for i in range(len(sent)) if sent[i][0])
     assert all(not on for on, _, _ in sent[:first_on])
     assert sent[first_on] == (True, 84_000, 1_000)
     assert bench.contactor == [(False, False, 0), (True, False, 0)]  # closed before the output is on

@@ -7,6 +7,7 @@ import os
 import sys
 
 from fakes import FakeLog, run_limited
+
 from hal.unix import Hal
 
 folder = None
@@ -38,6 +39,7 @@ class Site:
                 continue
             self.port = port
             return self
+        raise OSError("no free port")
 
     async def _serve(self, reader, writer):
         self.writers.append(writer)

@@ -2,9 +2,28 @@
 """The interlock over every combination of its conditions, and its limits."""
 
 from charger.interlock import (
-    BMS_BUS, BMS_FORBIDS, BMS_LIMIT_ZERO, BMS_SILENT, BMS_WINDOW, DOOR, ESTOP, FAULT, LIMIT_ZERO, MODULE_BUS,
-    MODULE_LOST, NAMES, NOT_PERMITTED, NOT_PLUGGED, SENSOR, TERMINAL_OVER, TERMINAL_UNKNOWN, TERMINAL_WINDOW, TOO_HOT,
-    Snapshot, interlock, names,
+    BMS_BUS,
+    BMS_FORBIDS,
+    BMS_LIMIT_ZERO,
+    BMS_SILENT,
+    BMS_WINDOW,
+    DOOR,
+    ESTOP,
+    FAULT,
+    LIMIT_ZERO,
+    MODULE_BUS,
+    MODULE_LOST,
+    NAMES,
+    NOT_PERMITTED,
+    NOT_PLUGGED,
+    SENSOR,
+    TERMINAL_OVER,
+    TERMINAL_UNKNOWN,
+    TERMINAL_WINDOW,
+    TOO_HOT,
+    Snapshot,
+    interlock,
+    names,
 )  # fmt: skip
 
 # Reason, attribute, good value, bad value. Window 56..85.5 V, BMS asks for 84 V, 30 A; terminal at 76.4 V.

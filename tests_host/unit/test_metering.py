@@ -1,8 +1,9 @@
 # timeout: 180
 """Energy against exact arithmetic, over a day and over the wrap of the ticks."""
 
-from charger.metering import Meter, wh
 from fakes import PERIOD, FakeClock
+
+from charger.metering import Meter, wh
 
 HALVES = 7_200_000_000  # half nanojoules in a mWh: 3.6 J = 3.6 * 10**9 nJ
 

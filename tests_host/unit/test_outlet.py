@@ -4,13 +4,14 @@ Gate, interlock, plug, meter, settings and faults are the real ones; BMS, module
 """
 
 import micropython
+from fakes import PERIOD, FakeCan, FakeClock, FakeLog
+
 from charger.gate import OFF, RUNNING, STOPPING, Gate
 from charger.interlock import names
 from charger.metering import Meter
 from charger.outlet import Lasting, Outlet
 from charger.plug import Plug
 from charger.settings import Settings
-from fakes import PERIOD, FakeCan, FakeClock, FakeLog
 
 STEP = 20
 
@@ -354,6 +355,14 @@ def test_empty_plug_is_not_kept_alive_for_three_seconds():
     bench.bms.talks = True
     bench.go(4000)
     assert bench.gate.state == RUNNING  # it was only a pause
+
+
+def test_pulled_plug_ends_as_ev_disconnected():
+    bench = Bench().charge()
+    bench.bms.talks = False
+    bench.module.out_ma = 0
+    bench.go(8_200)
+    assert bench.connector.stops == ["EVDisconnected"] and bench.outlet.fault() is None
 
 
 def test_plug_switch_keeps_the_vehicle_but_not_the_session():

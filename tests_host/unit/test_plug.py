@@ -1,7 +1,8 @@
 """Plug detection at its boundaries."""
 
-from charger.plug import Plug
 from fakes import PERIOD, FakeClock
+
+from charger.plug import Plug
 
 
 class Bms:

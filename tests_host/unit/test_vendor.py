@@ -2,8 +2,9 @@
 
 import json
 
-from charger.vendor import VendorMessages, session_summary, vehicle_info
 from fakes import FakeClock
+
+from charger.vendor import VendorMessages, session_summary, vehicle_info
 
 
 def test_vehicle_info_text_of_the_interface_description():
