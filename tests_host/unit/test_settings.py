@@ -266,7 +266,7 @@ def test_presets_of_any_shape():
 def test_ocpp_rows_fit_their_table():
     from ocpp16.config import Configuration
 
-    config = Configuration(OCPP_ROWS, {}, dict, lambda values: None)
+    config = Configuration(lambda: OCPP_ROWS, {}, dict, lambda values: None)
     assert config.get("RivotDataTransferAttempts") == 3
     assert config.get("RivotDataTransferRetryInterval") == 2
     assert config.get("RivotDataTransferTimeout") == 10
