@@ -210,12 +210,17 @@ class _Checker:
         return False
 
     def order(self) -> None:
-        """Each step comes after the last frame of every earlier step (all attempts of it)."""
+        """Each step comes after the last frame of every earlier step (all attempts of it). RemoteStartTransaction is
+        the central system's choice: it may come while VehicleInfo is still being repeated."""
         present = [(name, frames) for name, frames, _ in self._steps if frames]
-        for (name, frames), (next_name, next_frames) in itertools.pairwise(present):
-            if next_frames[0].n < frames[-1].n:
-                when, next_when = self._at(frames[-1]), self._at(next_frames[0])
-                self._say(f"{next_name} {next_when} comes before {name} {when}; it must come after it")
+        for position, (next_name, next_frames) in enumerate(present):
+            first = next_frames[0]
+            for name, frames in reversed(present[:position]):
+                before = frames[0 if next_name == "RemoteStartTransaction" else -1]
+                if first.n < before.n:
+                    when, next_when = self._at(before), self._at(first)
+                    self._say(f"{next_name} {next_when} comes before {name} {when}; it must come after it")
+                    break
         for frame in self._meter:
             if self._start and frame.n < self._start[0].n:
                 self._say(f"MeterValues {self._at(frame)} comes before StartTransaction")
@@ -254,7 +259,9 @@ class _Checker:
             if transactions and payload.get("transactionId") not in transactions:
                 self._say(f"{what}: transactionId is {payload.get('transactionId')}")
             for value in payload.get("meterValue", ()):
-                for problem in meter_value_problems(value, self._session.complete):
+                # the last sample after the vehicle has left knows nothing of it any more
+                gone = self._session.reason == "EVDisconnected" and _context(value) == "Transaction.End"
+                for problem in meter_value_problems(value, self._session.complete and not gone):
                     self._say(f"{what}: {problem}")
         for frame in self._stop:
             if transactions and frame.payload.get("transactionId") not in transactions:

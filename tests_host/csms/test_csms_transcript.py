@@ -236,6 +236,16 @@ def test_repeats_after_a_failed_try_are_allowed() -> None:
     assert check(frames(messages)) == []
 
 
+def test_remote_start_may_come_while_vehicle_info_is_repeated_but_the_start_may_not() -> None:
+    messages = good()
+    again(VEHICLE_AT, REJECTED)(messages)
+    move(6, 4)(messages)  # RemoteStartTransaction between the two attempts
+    assert check(frames(messages)) == []
+    move(8, 6)(messages)  # StartTransaction too
+    (finding,) = check(frames(messages))
+    assert "StartTransaction at 6.0 s comes before DataTransfer(VehicleInfo) at 8.0 s" in finding
+
+
 def test_repeats_must_be_identical() -> None:
     messages = good()
     again(SUMMARY_AT, REJECTED)(messages)
@@ -268,6 +278,10 @@ def test_other_ends() -> None:
     assert len(check(frames(unplugged), Session(reason="EVDisconnected"))) == 1
     unplugged[FINISHING_AT][3]["info"] = "EV side disconnected"
     assert check(frames(unplugged), Session(reason="EVDisconnected")) == []
+    del unplugged[END_AT][3]["meterValue"][0]["sampledValue"][2]  # the SoC of a vehicle that has left
+    assert check(frames(unplugged), Session(reason="EVDisconnected")) == []
+    del unplugged[SECOND_AT][3]["meterValue"][0]["sampledValue"][2]
+    assert len(check(frames(unplugged), Session(reason="EVDisconnected"))) == 1
 
 
 def test_offline_sessions_may_lack_statuses() -> None:
