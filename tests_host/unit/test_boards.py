@@ -2,7 +2,7 @@
 
 import sys
 
-import main
+import arguments
 
 FLASH = (6, 7, 8, 9, 10, 11)
 INPUT_ONLY = (34, 35, 36, 37, 38, 39)
@@ -13,19 +13,19 @@ ADC1 = (32, 33, 34, 35, 36, 37, 38, 39)  # ADC2 does not work beside Wi-Fi
 
 
 def load(name):
-    sys.modules.pop("board", None)
     sys.path.insert(0, "boards/" + name)
     try:
         return __import__("board")
     finally:
         sys.path.pop(0)
+        sys.modules.pop("board", None)
 
 
-def refused(call, *arguments):
+def refused(call, *values):
     """The text of the error that the call ends in."""
     try:
-        call(*arguments)
-    except (ValueError, main.UsageError) as exc:
+        call(*values)
+    except (ValueError, arguments.UsageError) as exc:
         return str(exc)
     raise AssertionError("was accepted")
 
@@ -132,15 +132,15 @@ def test_wrong_presets_are_named():
 
 
 def test_arguments():
-    assert main.parse(["--board", "sim", "--data", "d"]) == {"board": "sim", "data": "d"}
-    assert main.parse(["--data=d", "--board=sim", "--on-reset", "exit", "--factory", "f"])["factory"] == "f"
-    assert main.parse(["--help"]) is None
-    assert main.parse(["--board", "sim", "-h"]) is None
+    assert arguments.parse(["--board", "sim", "--data", "d"]) == {"board": "sim", "data": "d"}
+    assert arguments.parse(["--data=d", "--board=sim", "--on-reset", "exit", "--factory", "f"])["factory"] == "f"
+    assert arguments.parse(["--help"]) is None
+    assert arguments.parse(["--board", "sim", "-h"]) is None
 
 
 def test_wrong_arguments_are_named():
     good = ["--board", "sim", "--data", "d"]
-    for arguments, words in (
+    for line, words in (
         ([], "--board is missing"),
         (["--board", "sim"], "--data is missing"),
         (good + ["--colour", "red"], "unknown argument --colour"),
@@ -152,17 +152,21 @@ def test_wrong_arguments_are_named():
         (["--data", "d", "--board", "../evil"], "--board is a name"),
         (good + ["--on-reset", "explode"], "--on-reset is exit or restart"),
     ):
-        assert words in refused(main.parse, arguments), arguments
+        assert words in refused(arguments.parse, line), line
 
 
 def test_board_of_other_hardware_says_so():
-    load("rivot_dcfc")
-    text = refused(main.describe_board, {})
+    text = refused(arguments.describe_board, load("rivot_dcfc"), {})
     assert "rivot_dcfc" in text and "ESP32" in text and "--board sim" in text
 
 
+def test_boards_are_found():
+    assert arguments.find_board("sim").NAME == "sim"
+    assert arguments.find_board("rivot_dcfc").NAME == "rivot_dcfc"  # not the one found before
+
+
 def test_unknown_board():
-    assert "there is no board nowhere" in refused(main.find_rooms, "nowhere")
+    assert "there is no board nowhere" in refused(arguments.find_board, "nowhere")
 
 
 def test_factory_file():
@@ -183,11 +187,11 @@ def test_factory_file():
             if content is not None:
                 with open(path, "w") as f:
                     f.write(content)
-            assert words in refused(main.read_factory, path), content
+            assert words in refused(arguments.read_factory, path), content
         with open(path, "w") as f:
             f.write('{"ocpp": {"HeartbeatInterval": "60"}}')
-        assert main.read_factory(path) == {"ocpp": {"HeartbeatInterval": "60"}}
-        assert main.read_factory(None) == {}
+        assert arguments.read_factory(path) == {"ocpp": {"HeartbeatInterval": "60"}}
+        assert arguments.read_factory(None) == {}
     finally:
         remove(path)
 

@@ -7,7 +7,8 @@ from fakes import FakeClock, FakeLog
 
 from charger.files import is_whole, read_json, write_json
 from charger.register import Register
-from charger.settings import OCPP_ROWS, RESTART, SECRET, Settings, check, row, rows
+from charger.settings import Settings
+from charger.settings_table import RESTART, SECRET, check, row, rows
 
 folder = None
 
@@ -174,7 +175,7 @@ def test_damaged_values_are_left_out_one_by_one():
     assert settings.ignored == 5
     assert settings.get("power.max_mv") == 80_000 and settings.get("ocpp.model") == "M"
     assert settings.get("power.max_ma") == 0 and settings.get("ocpp.vendor") == "RivotMotors"
-    assert len(settings._log.lines) == 5
+    assert len(settings.log.lines) == 5
 
 
 def test_every_truncation_of_the_file():
@@ -248,7 +249,7 @@ def test_secrets_show_nowhere():
     settings = fresh({"ocpp.authorization_key": "hunter22hunter22"})
     put('{"ocpp.authorization_key": 5}')
     settings = fresh({"ocpp.authorization_key": "hunter22hunter22"})
-    shown = repr(settings) + str(settings) + str(list(settings.export())) + str(settings._log.lines)
+    shown = repr(settings) + str(settings) + str(list(settings.export())) + str(settings.log.lines)
     assert "hunter22" not in shown
     assert ("ocpp.authorization_key", "(set)", "factory") in list(settings.export())
     assert settings.get("ocpp.authorization_key") == "hunter22hunter22"
@@ -264,6 +265,7 @@ def test_presets_of_any_shape():
 
 
 def test_ocpp_rows_fit_their_table():
+    from charger.build import OCPP_ROWS
     from ocpp16.config import Configuration
 
     config = Configuration(lambda: OCPP_ROWS, {}, dict, lambda values: None)

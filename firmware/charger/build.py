@@ -1,0 +1,121 @@
+"""Puts the parts together: one connector from its board data, and the charge point over all. No logic.
+
+A cold module: it leaves nothing of its own behind (a lambda made here would keep all of it in RAM).
+"""
+
+from drivers.bms.rivot_can import RivotBms
+from drivers.can.slcan import Slcan
+from drivers.power.rivot_can import RivotModule
+from ocpp16 import ChargePoint
+from ocpp16.dial import dialer
+from ocpp16.store import FileStore
+
+from .gate import Gate
+from .metering import Meter
+from .outlet import Outlet
+from .plug import Plug
+from .register import Register
+
+# Keys of our own in the OCPP configuration (notation: lib/ocpp16/config.py): sending of the vendor messages.
+OCPP_ROWS = (
+    """\
+RivotDataTransferAttempts RW int 3 1..20
+RivotDataTransferRetryInterval RW int 2 0..3600
+RivotDataTransferTimeout RW int 10 1..300
+""",
+)
+
+
+def add_outlet(app, number, board, limits):
+    """Build one connector's hardware side and add it to the program."""
+    get, clock, hal = app.settings.get, app.clock, app.hal
+    module_bus = _can(app, board["module_bus"])
+    bms_bus = _can(app, board["bms_bus"])
+    max_mv, max_ma, max_w = [
+        min(limits[unit], get("power." + unit) or limits[unit]) for unit in ("max_mv", "max_ma", "max_w")
+    ]
+    module = RivotModule(module_bus, clock, get("power.current_scale_x10"), get("power.module_timeout_ms"))
+    bms = RivotBms(
+        bms_bus,
+        clock,
+        get("vehicle.soc_source"),
+        get("vehicle.capacity_ah"),
+        get("vehicle.soc_source") != "request_frame",
+        get("vehicle.bms_timeout_ms"),
+    )
+    gate = Gate(
+        module,
+        clock,
+        app.log,
+        app.contactor(number) if board["contactor"] else None,
+        board["contactor_ms"],
+        off_deadline_ms=get("power.off_deadline_ms"),
+        start_ma=get("power.start_ma"),
+        ramp_ma_s=get("power.ramp_ma_s"),
+        hold_ms=get("power.fault_hold_ms"),
+    )
+    register = Register("%s/meter%d.json" % (hal.data_dir, number), clock, app.log, max_w)
+    outlet = Outlet(
+        number,
+        bms,
+        module,
+        gate,
+        Meter(clock, register.load()),
+        Plug(clock, get("vehicle.bms_timeout_ms"), get("vehicle.session_timeout_ms")),
+        module_bus,
+        bms_bus,
+        hal,
+        clock,
+        app.log,
+        board,
+        (max_mv, max_ma, max_w),
+        app.settings,
+    )
+    app.outlets.append(outlet)
+    app.registers.append((register, outlet))
+    app.buses.append(("pm%d" % number, module_bus, outlet))
+    app.buses.append(("bms%d" % number, bms_bus, outlet))
+
+
+def _can(app, spec):
+    """CAN controller of a bus spec: ("slcan", stream spec)."""
+    if spec[0] != "slcan":  # the other controllers come with the HAL of the device
+        raise ValueError("no driver for a %s bus" % spec[0])
+    return Slcan(app.opener(spec[1]), app.clock)
+
+
+def build_ocpp(app, defaults):
+    """The charge point of this charger. Works without a central system, too: then nobody can start a session."""
+    get = app.settings.get
+    boot = {
+        "chargePointVendor": get("ocpp.vendor"),
+        "chargePointModel": get("ocpp.model"),
+    }
+    if get("ocpp.serial_number"):
+        boot["chargePointSerialNumber"] = get("ocpp.serial_number")
+    dial = None
+    if get("ocpp.url"):
+        key, cadata = get("ocpp.authorization_key"), None
+        if get("ocpp.ca_file"):
+            with open(get("ocpp.ca_file"), "rb") as f:
+                cadata = f.read()
+        dial = dialer(
+            get("ocpp.url"),
+            get("ocpp.identity") or "RIVOT-" + app.hal.unique_id(),
+            key.encode() if key else None,
+            cadata,
+            get("ocpp.check_hostname"),
+            get("ocpp.allow_missing_subprotocol"),
+        )
+    return ChargePoint(
+        app.clock,
+        FileStore(app.hal.data_dir + "/ocpp"),
+        app.log,
+        app.outlets,
+        boot,
+        dial,
+        app.vendor,
+        config_rows=OCPP_ROWS,
+        config_defaults=defaults,
+        data_transfer_policy=app.transfer_policy,
+    )
