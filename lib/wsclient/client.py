@@ -184,7 +184,7 @@ class WebSocket:
         ValueError for a str that is not valid Unicode (lone surrogates).
         """
         if isinstance(msg, str):
-            data = memoryview(msg)  # its UTF-8, without a copy
+            data = memoryview(msg)  # type: ignore[arg-type]  # its UTF-8, without a copy
             text = Utf8()
             if not text.feed(data) or not text.is_complete():
                 raise ValueError("text is not UTF-8")

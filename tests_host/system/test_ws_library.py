@@ -354,7 +354,7 @@ def test_several_senders_share_one_connection() -> None:
 
 
 def test_names_and_ipv6() -> None:
-    """localhost may be ::1 first: the next address is tried. An IPv6 literal works where the machine has IPv6."""
+    """localhost may be ::1 first: the next address is tried. The resolver is replaceable. IPv6 literals work."""
 
     async def run() -> None:
         async with listening() as at:
@@ -363,6 +363,22 @@ def test_names_and_ipv6() -> None:
                 url=f"ws://localhost:{at.rpartition(':')[2]}/",
             )
             assert said == [["x"]]
+
+            said = await say(
+                """
+                asked = []
+                def cached(host, port):
+                    asked.append([host, port])
+                    return original("127.0.0.1", port)
+                original = wsclient.link.resolve
+                wsclient.link.resolve = cached
+                ws = await connect(url)
+                await ws.close()
+                say(asked)
+                """,
+                url=f"ws://csms.invalid:{at.rpartition(':')[2]}/",
+            )
+            assert said == [[[["csms.invalid", int(at.rpartition(":")[2])]]]]
 
     async def run6() -> None:
         hosts: list[str] = []
