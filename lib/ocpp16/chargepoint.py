@@ -8,7 +8,6 @@ import json
 import random
 
 from cold import cold
-from micropython import const
 
 from . import rpc
 from .config import Configuration
@@ -16,9 +15,6 @@ from .connector import Connector
 from .link import Link, wait_event
 from .outbox import KIND_VENDOR, Outbox
 from .timestamp import format_utc
-
-_BOOT_RETRY_MS = const(30_000)  # no answer, or interval 0: try again after this plus a random part
-_CLOCK_STEP_S = const(2)  # smaller differences are left alone: they are network delay
 
 OFFLINE = "Offline"
 BOOTING = "Booting"
@@ -99,10 +95,10 @@ class ChargePoint:
         self._transfer_policy = data_transfer_policy or (lambda: (3, 2000, 10_000))
         self._ws = None
         self._poke = asyncio.Event()
-        self._boot_due = 0  # uptime ms of the next BootNotification
-        self._boot_pending = False
+        self.boot_due = 0  # uptime ms of the next BootNotification
+        self.boot_pending = False
         self._was_accepted = False
-        self._heartbeat_at = 0  # uptime ms of the last one
+        self.heartbeat_at = 0  # uptime ms of the last one
         self._after_answer = []
         self.config.on_change("MeterValueSampleInterval", self._interval_changed)
         self.config.on_change("WebSocketPingInterval", self._ping_changed)
@@ -113,6 +109,10 @@ class ChargePoint:
     def online(self):
         """Connected and registered: messages leave now."""
         return self._ws is not None and self.registration == ACCEPTED
+
+    @property
+    def connected(self):
+        return self._ws is not None
 
     async def run_connectors(self):
         """The charging logic; needs no network. Restartable."""
@@ -163,10 +163,10 @@ class ChargePoint:
         )
         try:
             self._ws = ws
-            self._boot_pending = False
+            self.boot_pending = False
             self.log.info("ocpp", "connected")
             if self.registration == ACCEPTED:
-                self._welcome()
+                self.welcome()
             elif self.registration == OFFLINE:
                 self.registration = BOOTING
             self.poke()
@@ -195,34 +195,11 @@ class ChargePoint:
 
         connector_id -- 0: the reader belongs to all connectors.
         """
-        id_tag = id_tag[:20]
-        candidates = [c for c in self.connectors if connector_id in (0, c.id)]
-        for connector in candidates:
-            tx = connector.transaction
-            if tx is not None and tx.id_tag.lower() == id_tag.lower():
-                connector.stop("Local", id_tag)
-                return
-        free = [c for c in candidates if c.can_start(id_tag)]
-        free.sort(key=lambda c: not c.plugged)
-        if not free:
-            self.log.warn("ocpp", "id tag presented, but no connector can start")
-        elif not self.online:
-            self.log.warn("ocpp", "id tag presented, but the central system cannot be asked")
-        else:
-            self.authorize(id_tag, free[0])
+        cold("ocpp16.tags").swipe(self, id_tag, connector_id)
 
     def authorize(self, id_tag, connector):
         """Ask the central system; when it accepts, the connector may start with that tag."""
-
-        def answered(conf, error):
-            if conf is None:
-                self.log.warn("ocpp", "Authorize: " + error)
-            elif conf["idTagInfo"]["status"] != "Accepted":
-                self.log.warn("ocpp", "id tag refused: " + conf["idTagInfo"]["status"])
-            elif connector.can_start(id_tag):
-                connector.claim(id_tag)
-
-        self.outbox.direct("Authorize", '{"idTag":%s}' % json.dumps(id_tag), answered)
+        cold("ocpp16.tags").authorize(self, id_tag, connector)
 
     def send_data_transfer(self, connector, vendor_id, message_id, data, tx=None):
         """Queue a DataTransfer in the order of the session; stored, and repeated until Accepted or given up.
@@ -266,66 +243,25 @@ class ChargePoint:
         if self._ws is None:
             return
         if self.registration != ACCEPTED:
-            if not self._boot_pending and now >= self._boot_due:
-                self._boot_pending = True
-                self.outbox.direct("BootNotification", json.dumps(self._boot_info), self._timed(self._booted))
-        elif now - self._heartbeat_at >= self.config.get("HeartbeatInterval") * 1000:
-            self._heartbeat_at = now
-            self.outbox.direct("Heartbeat", "{}", self._timed(self._beaten))
+            if not self.boot_pending and now >= self.boot_due:
+                self.boot_pending = True
+                self.outbox.direct("BootNotification", json.dumps(self._boot_info), self._timed("booted"))
+        elif now - self.heartbeat_at >= self.config.get("HeartbeatInterval") * 1000:
+            self.heartbeat_at = now
+            self.outbox.direct("Heartbeat", "{}", self._timed("beaten"))
 
-    def _timed(self, then):
-        """Pass the answer on with the uptime at which its call was queued, for the clock."""
+    def _timed(self, answered):
+        """Pass the answer on with the uptime at which its call was queued, for the clock. answered -- its name."""
         asked = self.clock.uptime_ms()
-        return lambda conf, error: then(conf, asked)
+        return lambda conf, error: getattr(cold("ocpp16.registration"), answered)(self, conf, asked)
 
-    def _booted(self, conf, asked):
-        now = self.clock.uptime_ms()
-        self._boot_pending = False
-        if conf is None:
-            if self._ws is not None:
-                self._boot_due = now + self._boot_wait(0)
-            return
-        self._set_clock(conf["currentTime"], now - asked)
-        interval = conf["interval"]
-        self.registration = conf["status"]
-        self.log.info("ocpp", "registration " + self.registration)
-        if self.registration != ACCEPTED:
-            self._boot_due = now + self._boot_wait(interval)
-            return
-        if interval > 0:
-            self.config.set_internal("HeartbeatInterval", str(interval))
-        self._heartbeat_at = now
-        self._welcome()
-
-    def _boot_wait(self, interval):
-        if interval > 0:
-            return interval * 1000
-        return _BOOT_RETRY_MS + random.getrandbits(14)
-
-    def _welcome(self):
+    def welcome(self):
         """A connection is usable: the present status of everything goes before what waits."""
         self._was_accepted = True
         statuses = [(0, self.status_text(0, "Available", "NoError"))]
         for connector in self.connectors:
             statuses.append((connector.id, connector.announce()))
         self.outbox.status_first(statuses)
-
-    def _beaten(self, conf, asked):
-        if conf is not None:
-            self._set_clock(conf["currentTime"], self.clock.uptime_ms() - asked)
-
-    def _set_clock(self, text, round_trip_ms):
-        try:
-            seconds, ms = cold("ocpp16.timeparse").parse_ms(text)
-        except ValueError:
-            self.log.warn("ocpp", "currentTime is unreadable")
-            return
-        ms += round_trip_ms // 2
-        seconds += ms // 1000
-        now = self.clock.utc()
-        if now is None or abs(seconds - now) > _CLOCK_STEP_S:
-            self.clock.set_utc(seconds, ms % 1000)
-            self.log.info("ocpp", "clock set to " + format_utc(seconds))
 
     # -- calls from the central system
 

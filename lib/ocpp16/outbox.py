@@ -16,6 +16,7 @@ offline, and TIME_MARK + "boot:uptime" for a time at which the clock was not set
 import asyncio
 import json
 
+from cold import cold
 from micropython import const
 
 TX = "\x01"
@@ -60,7 +61,6 @@ class Outbox:
         self._policy = policy
         self._on_answer = on_answer
         self.event = asyncio.Event()  # set when there may be something to send
-        self._queue = []
         self._direct = []
         self.boot = store.get("boot", 0) + 1
         store.put("boot", self.boot)
@@ -72,7 +72,7 @@ class Outbox:
         self.gave_up = 0
         self.thinned = 0
         self._unsaved_since = None
-        self._load()
+        self._queue = cold("ocpp16.recovery").waiting_calls(store, log)
 
     # -- putting in
 
@@ -275,16 +275,6 @@ class Outbox:
     def _new_uid(self):
         self._uid_count += 1
         return self._uid_prefix + str(self._uid_count)
-
-    def _load(self):
-        for seq in self._store.pending():
-            try:
-                uid, action, kind, tx, keep, _text = json.loads(self._store.read(seq))
-            except (KeyError, ValueError, TypeError):
-                self._log.error("outbox", "record %d is unreadable" % seq)
-                self._store.discard(seq)
-                continue
-            self._queue.append(Call(uid, action, None, kind, tx, keep, seq))
 
 
 def _random_hex():

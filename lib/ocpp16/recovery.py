@@ -1,6 +1,23 @@
-"""After a boot: what was left open by a power cut. A cold module (see lib/cold.py)."""
+"""After a boot: what a power cut left open. A cold module (see lib/cold.py)."""
 
+import json
+
+from .outbox import Call
 from .transaction import Transaction
+
+
+def waiting_calls(store, log):
+    """The stored calls, oldest first, as an outbox wants them; unreadable ones are logged and dropped."""
+    calls = []
+    for seq in store.pending():
+        try:
+            uid, action, kind, tx, keep, _text = json.loads(store.read(seq))
+        except (KeyError, ValueError, TypeError):
+            log.error("outbox", "record %d is unreadable" % seq)
+            store.discard(seq)
+            continue
+        calls.append(Call(uid, action, None, kind, tx, keep, seq))
+    return calls
 
 
 def restore(cp, connector, reason):

@@ -1,0 +1,59 @@
+"""What the answers to BootNotification and Heartbeat mean. A cold module (see lib/cold.py).
+
+Sources: OCPP 1.6 edition 2, sections 4.2 and 4.6.
+"""
+
+import random
+
+from cold import cold
+from micropython import const
+
+from .timestamp import format_utc
+
+_RETRY_MS = const(30_000)  # no answer, or interval 0: try again after this plus a random part
+_STEP_S = const(2)  # smaller differences of the clock are left alone: they are network delay
+
+
+def booted(cp, conf, asked):
+    """The answer to BootNotification (None: there was none) that was queued at uptime `asked`."""
+    now = cp.clock.uptime_ms()
+    cp.boot_pending = False
+    if conf is None:
+        if cp.connected:
+            cp.boot_due = now + _wait_ms(0)
+        return
+    _set_clock(cp, conf["currentTime"], now - asked)
+    interval = conf["interval"]
+    cp.registration = conf["status"]
+    cp.log.info("ocpp", "registration " + cp.registration)
+    if cp.registration != "Accepted":
+        cp.boot_due = now + _wait_ms(interval)
+        return
+    if interval > 0:
+        cp.config.set_internal("HeartbeatInterval", str(interval))
+    cp.heartbeat_at = now
+    cp.welcome()
+
+
+def beaten(cp, conf, asked):
+    """The answer to Heartbeat (None: there was none)."""
+    if conf is not None:
+        _set_clock(cp, conf["currentTime"], cp.clock.uptime_ms() - asked)
+
+
+def _wait_ms(interval):
+    return interval * 1000 if interval > 0 else _RETRY_MS + random.getrandbits(14)
+
+
+def _set_clock(cp, text, round_trip_ms):
+    try:
+        seconds, ms = cold("ocpp16.timeparse").parse_ms(text)
+    except ValueError:
+        cp.log.warn("ocpp", "currentTime is unreadable")
+        return
+    ms += round_trip_ms // 2
+    seconds += ms // 1000
+    now = cp.clock.utc()
+    if now is None or abs(seconds - now) > _STEP_S:
+        cp.clock.set_utc(seconds, ms % 1000)
+        cp.log.info("ocpp", "clock set to " + format_utc(seconds))
