@@ -46,6 +46,7 @@ class App:
         for outlet in self.outlets:
             outlet.connector = self.cp.connector(outlet.number)
         self.cp.restore("Reboot" if hal.reset_cause() == "watchdog" else "PowerLoss")
+        settings.forget()
         self._supervisor = Supervisor(clock, log, self.make_safe)
         hal.on_input = self._input
 

@@ -20,23 +20,29 @@ START_FAILED = const(10)
 SOFTWARE = const(11)
 BMS_BUS = const(12)
 
-# vendorErrorCode, errorCode, lasts this long before it counts (ms), stays for the hold time after its cause is gone.
-# The order is the order of precedence.
-_ROWS = (
-    ("EmergencyStop", "OtherError", 0, False),
-    ("InputsLost", "OtherError", 1000, False),  # emergency stop or door cannot be read; power is off at once
-    ("DoorOpen", "OtherError", 0, False),
-    ("ExternalFault", "OtherError", 0, False),
-    ("OffNotConfirmed", "PowerSwitchFailure", 0, False),  # latched by the gate
-    ("OutputOverVoltage", "OverVoltage", 0, True),
-    ("OutputOverCurrent", "OverCurrentFailure", 2000, True),  # time for the module to follow a lower limit
-    ("OverTemperature", "HighTemperature", 0, True),
-    ("TemperatureSensor", "InternalError", 5000, False),
-    ("PowerModuleLost", "InternalError", 5000, False),  # on top of the module's own timeout; power is off long before
-    ("StartFailed", "InternalError", 0, False),  # latched by the gate
-    ("Software", "InternalError", 0, True),
-    ("BmsBusDown", "InternalError", 15_000, False),  # our controller, not the vehicle: that has left by then
-)
+# One fault per line, in the order of the numbers, which is that of precedence: vendorErrorCode, errorCode
+_NAMES = """\
+EmergencyStop OtherError
+InputsLost OtherError
+DoorOpen OtherError
+ExternalFault OtherError
+OffNotConfirmed PowerSwitchFailure
+OutputOverVoltage OverVoltage
+OutputOverCurrent OverCurrentFailure
+OverTemperature HighTemperature
+TemperatureSensor InternalError
+PowerModuleLost InternalError
+StartFailed InternalError
+Software InternalError
+BmsBusDown InternalError"""
+
+# Tenths of a second that a cause must last before it counts. Power is off long before:
+# - inputs 1 s: a link may flicker; over-current 2 s: time for the module to follow a lower limit
+# - sensor and module 5 s: on top of their own timeouts; BMS bus 15 s: a vehicle has left by then, this is our controller
+_LASTS_DS = b"\x00\x0a\x00\x00\x00\x00\x14\x00\x32\x32\x00\x00\x96"
+
+# These stay for the hold time after their cause is gone; the gate latches its own two.
+_STAYS = (1 << OVER_VOLTAGE) | (1 << OVER_CURRENT) | (1 << OVER_TEMPERATURE) | (1 << SOFTWARE)
 
 
 class Faults:
@@ -49,8 +55,8 @@ class Faults:
     def __init__(self, clock, hold_ms):
         self._clock = clock
         self._hold_ms = hold_ms
-        self._at = [None] * len(_ROWS)  # ticks: cause first seen, or last seen once it counts
-        self._on = [False] * len(_ROWS)
+        self._at = [None] * len(_LASTS_DS)  # ticks: cause first seen, or last seen once it counts
+        self._on = 0  # bit mask of those that count
         self.current = None
         self.kind = None
 
@@ -60,21 +66,27 @@ class Faults:
         info -- text for the report, at most 50 characters.
         """
         now = self._clock.ticks_ms()
-        at, on = self._at, self._on
+        at = self._at
         first = None
-        for kind in range(len(_ROWS)):
-            if causes >> kind & 1:
+        for kind in range(len(_LASTS_DS)):
+            bit = 1 << kind
+            if causes & bit:
                 if at[kind] is None:
                     at[kind] = now
-                if on[kind] or not 0 <= self._clock.ticks_diff(now, at[kind]) < _ROWS[kind][2]:
-                    on[kind], at[kind] = True, now
+                if self._on & bit or not 0 <= self._clock.ticks_diff(now, at[kind]) < _LASTS_DS[kind] * 100:
+                    self._on |= bit
+                    at[kind] = now
             elif at[kind] is not None and not (
-                on[kind] and _ROWS[kind][3] and 0 <= self._clock.ticks_diff(now, at[kind]) < self._hold_ms
+                self._on & _STAYS & bit and 0 <= self._clock.ticks_diff(now, at[kind]) < self._hold_ms
             ):
-                on[kind], at[kind] = False, None
-            if on[kind] and first is None:
+                self._on &= ~bit
+                at[kind] = None
+            if self._on & bit and first is None:
                 first = kind
         if first != self.kind or (first is not None and info != self.current[2]):
             self.kind = first
-            self.current = None if first is None else (_ROWS[first][1], _ROWS[first][0], info)
+            self.current = None
+            if first is not None:
+                vendor_code, code = _NAMES.split("\n")[first].split(" ")
+                self.current = (code, vendor_code, info)
         return self.current

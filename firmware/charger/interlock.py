@@ -25,11 +25,11 @@ FAULT = const(1 << 15)
 NOT_PERMITTED = const(1 << 16)
 LIMIT_ZERO = const(1 << 17)  # profile, hardware limit or derating leaves nothing
 
+# In the order of the bits. One string: nobody asks in a running session.
 NAMES = (
-    "NotPlugged", "BmsSilent", "BmsForbids", "BmsLimitZero", "BmsWindow", "ModuleLost", "BmsBus", "ModuleBus",
-    "TerminalUnknown", "TerminalWindow", "TerminalOver", "Sensor", "TooHot", "EStop", "Door", "Fault",
-    "NotPermitted", "LimitZero",
-)  # fmt: skip
+    "NotPlugged BmsSilent BmsForbids BmsLimitZero BmsWindow ModuleLost BmsBus ModuleBus TerminalUnknown TerminalWindow "
+    "TerminalOver Sensor TooHot EStop Door Fault NotPermitted LimitZero"
+)
 
 VEHICLE = NOT_PLUGGED | BMS_SILENT | BMS_FORBIDS | BMS_LIMIT_ZERO  # the vehicle does not take; the charger would give
 
@@ -134,4 +134,5 @@ def interlock(s):
 
 def names(reasons):
     """Text for a bit mask: "BmsSilent EStop", or "none"."""
-    return " ".join([NAMES[i] for i in range(len(NAMES)) if reasons >> i & 1]) or "none"
+    all_names = NAMES.split(" ")
+    return " ".join([all_names[i] for i in range(len(all_names)) if reasons >> i & 1]) or "none"

@@ -56,5 +56,5 @@ class Meter:
 
 
 def wh(mwh):
-    """Whole Wh, rounded as `fixed(mwh, 3, 0)` rounds, so that every register agrees to the unit."""
-    return (mwh + 500) // 1000
+    """Whole Wh of a register, rounded down: the same for meterStart, meterStop and every sample in between."""
+    return mwh // 1000

@@ -113,7 +113,7 @@ class Outlet:
     def sample(self, measurand):
         """(text, unit) of a measurand, or None when it is not known now."""
         if measurand == "Energy.Active.Import.Register":
-            return fixed(self._mwh(), 3, 0), "Wh"
+            return str(self.energy_wh()), "Wh"
         if measurand == "SoC":
             return _text(self._bms.soc, 2, 2, "Percent")
         if measurand == "Temperature":

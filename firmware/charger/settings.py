@@ -22,7 +22,7 @@ class Settings:
         self.folder = folder
         self.log = log
         self.ignored = 0
-        self.values = {}  # every setting: the value in use
+        self.values = {}  # values in use: a cache, see forget()
         self.preset = {}
         self.stored = {}
         cold(_TABLE).load(self, presets)
@@ -32,7 +32,13 @@ class Settings:
 
     def get(self, name):
         """Value in use. KeyError: no such setting."""
+        if not self.values:
+            cold(_TABLE).use(self)
         return self.values[name]
+
+    def forget(self):
+        """Free the memory of the values until somebody asks again: after the start hardly anybody does."""
+        self.values = {}
 
     def source(self, name):
         """Where the value comes from: "stored", "factory" or "default"."""

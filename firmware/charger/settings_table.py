@@ -59,7 +59,7 @@ def load(settings, presets):
     _take(settings, {} if presets is None else presets, settings.preset, "factory file")
     if settings.folder is not None:
         _load(settings)
-    _use(settings)
+    use(settings)
 
 
 def change(settings, name, value, remove=False):
@@ -76,7 +76,7 @@ def change(settings, name, value, remove=False):
     if settings.folder is not None:
         write_json(settings.folder + "/" + _FILE, trial)
     settings.stored = trial
-    _use(settings)
+    use(settings)
     return bool(schema_row[5] & RESTART)
 
 
@@ -91,10 +91,12 @@ def export(settings):
     return shown
 
 
-def _use(settings):
+def use(settings):
+    """Put the value in use of every setting into settings.values."""
+    settings.values = values = {}
     for schema_row in rows():
         name = schema_row[0]
-        settings.values[name] = settings.stored.get(name, settings.preset.get(name, schema_row[2]))
+        values[name] = settings.stored.get(name, settings.preset.get(name, schema_row[2]))
 
 
 def _load(settings):

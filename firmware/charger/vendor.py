@@ -26,11 +26,13 @@ def vehicle_info(soc, max_ma, mv, ma, temperature_dc):
 def session_summary(soc, mwh, duration_ms):
     """Text of SessionSummary, two decimals each; an unknown SoC (None) is left out.
 
+    The energy is cut, not rounded, so that its whole Wh are those of StopTransaction.
+
     >>> session_summary(8718, 3390, 90_000)
     '{"finalSoc":87.18,"energyDelivered":3.39,"durationMinutes":1.50}'
     """
     hundredths = (max(0, duration_ms) + 300) // 600
-    return _members(("finalSoc", soc, 2), ("energyDelivered", mwh, 3), ("durationMinutes", hundredths, 2), decimals=2)
+    return _members(("finalSoc", soc, 2), ("energyDelivered", mwh // 10, 2), ("durationMinutes", hundredths, 2), decimals=2)
 
 
 def _members(*rows, decimals):

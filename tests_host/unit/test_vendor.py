@@ -22,7 +22,9 @@ def test_decimals_at_the_edges():
     )
     assert session_summary(0, 0, 0) == '{"finalSoc":0.00,"energyDelivered":0.00,"durationMinutes":0.00}'
     # half away from zero: 299 ms is 0.00 minutes, 300 ms 0.01; a negative duration cannot be
-    assert session_summary(None, 5, 299) == '{"energyDelivered":0.01,"durationMinutes":0.00}'
+    # and energy is cut, so that its whole Wh are those of meterStop
+    assert session_summary(None, 9, 299) == '{"energyDelivered":0.00,"durationMinutes":0.00}'
+    assert session_summary(None, 7_999, 0) == '{"energyDelivered":7.99,"durationMinutes":0.00}'
     assert session_summary(None, 4, 300) == '{"energyDelivered":0.00,"durationMinutes":0.01}'
     assert session_summary(None, 0, -1) == '{"energyDelivered":0.00,"durationMinutes":0.00}'
     assert session_summary(10_000, 2_500_000, 86_400_000) == (
