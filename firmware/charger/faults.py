@@ -38,7 +38,8 @@ BmsBusDown InternalError"""
 
 # Tenths of a second that a cause must last before it counts. Power is off long before:
 # - inputs 1 s: a link may flicker; over-current 2 s: time for the module to follow a lower limit
-# - sensor and module 5 s: on top of their own timeouts; BMS bus 15 s: a vehicle has left by then, this is our controller
+# - sensor and module 5 s: on top of their own timeouts
+# - BMS bus 15 s: a vehicle has left by then, what is broken is our controller
 _LASTS_DS = b"\x00\x0a\x00\x00\x00\x00\x14\x00\x32\x32\x00\x00\x96"
 
 # These stay for the hold time after their cause is gone; the gate latches its own two.

@@ -3,10 +3,9 @@
 import asyncio
 import errno
 import json
-import os
 import socket
-import sys
 
+from cold import cold
 from micropython import const
 
 _CONNECT_MS = const(3000)
@@ -16,9 +15,7 @@ _UNKNOWN_IS_NONE = ("estop", "door")
 _TCP = const(6)  # IPPROTO_TCP
 _NODELAY = const(1)
 _EISCONN = (106, 56)  # of Linux and macOS; errno does not name it
-_SIGTERM = const(15)
-_EXIT_SOFT = const(64)
-_EXIT_HARD = const(65)
+_SYSTEM = "hal.unix_system"
 
 
 class TcpStream:
@@ -75,14 +72,13 @@ class Hal:
         self._link = None
         self._levels = {name: {} for name in _LEVELS}
         self._outputs = {}  # (name, connector) -> value
-        self._libc = _open_libc()
-        self._term_fd = None
-        self._term_buf = bytearray(128)
         self._terminating = False
-        _make_folder(data_dir)
-        self._cause = self._take_mark()
+        system = cold(_SYSTEM)
+        system.make_folder(data_dir)
+        self._cause = system.take_mark(data_dir)
+        self._sigterm = None  # (read function, file descriptor, buffer), where signals can be read
         try:
-            self._watch_sigterm()
+            self._sigterm = system.watch_sigterm()
         except Exception as exc:  # noqa: BLE001 - no ffi, no signalfd: another system than Linux
             log.warn("hal", "SIGTERM will not be handled: %s" % exc)
 
@@ -217,17 +213,7 @@ class Hal:
     # -- the system
 
     def unique_id(self):
-        path = self.data_dir + "/unique_id"
-        try:
-            with open(path) as f:
-                text = f.read(16).strip()
-            if len(text) == 12 and all(c in "0123456789abcdef" for c in text):
-                return text
-        except (OSError, ValueError):
-            pass
-        text = "".join("%02x" % b for b in os.urandom(6))
-        _write(path, text)
-        return text
+        return cold(_SYSTEM).unique_id(self.data_dir)
 
     def feed_watchdog(self):
         self.watchdog_feeds += 1  # a process that hangs is the operator's to kill
@@ -236,81 +222,15 @@ class Hal:
         return self._cause
 
     def is_terminating(self):
-        if self._term_fd is not None and not self._terminating:
-            self._terminating = self._read_fd(self._term_fd, self._term_buf, len(self._term_buf)) > 0
+        if self._sigterm is not None and not self._terminating:
+            read, fd, buf = self._sigterm
+            self._terminating = read(fd, buf, len(buf)) > 0
         return self._terminating
 
     def reset(self, hard):
-        _write(self.data_dir + "/reset_cause", "hard" if hard else "soft")
         self.close()
-        if self._on_reset != "exit" and self._libc is not None:
-            self._exec()
-            self._log.error("hal", "cannot start the program again in place")
-        sys.exit(_EXIT_HARD if hard else _EXIT_SOFT)
+        cold(_SYSTEM).reset(self.data_dir, hard, self._on_reset, self._log)
 
     def close(self):
         for stream in list(self._streams):
             stream.close()
-
-    def _take_mark(self):
-        path = self.data_dir + "/reset_cause"
-        try:
-            with open(path) as f:
-                cause = f.read(8)
-            os.remove(path)
-            return cause if cause in ("soft", "hard") else "power"
-        except OSError:
-            return "power"
-
-    def _watch_sigterm(self):
-        libc = self._libc
-        mask = bytearray(128)  # sigset_t of Linux
-        mask[(_SIGTERM - 1) // 8] = 1 << (_SIGTERM - 1) % 8
-        block = libc.func("i", "sigprocmask", "ipp")
-        signalfd = libc.func("i", "signalfd", "ipi")
-        self._read_fd = libc.func("l", "read", "ipL")
-        fd = signalfd(-1, mask, 0o2004000)  # SFD_NONBLOCK | SFD_CLOEXEC
-        if fd < 0 or block(0, mask, None) != 0:
-            raise OSError("signalfd")
-        self._term_fd = fd
-
-    def _exec(self):
-        """Replace this process by a new start of the same command. Returns only if that fails."""
-        import array
-
-        import uctypes
-
-        with open("/proc/self/cmdline", "rb") as f:
-            parts = [part + b"\0" for part in f.read().split(b"\0")[:-1]]
-        argv = array.array("L", [uctypes.addressof(part) for part in parts] + [0])
-        close = self._libc.func("i", "close", "i")
-        for name in os.listdir("/proc/self/fd"):
-            if int(name) > 2:  # the new program must not hold the old one's connections
-                close(int(name))
-        self._libc.func("i", "execv", "sp")("/proc/self/exe", argv)
-
-
-def _open_libc():
-    try:
-        import ffi
-
-        return ffi.open("libc.so.6")
-    except (ImportError, OSError):
-        return None
-
-
-def _write(path, text):
-    with open(path + ".tmp", "w") as f:
-        f.write(text)
-    os.rename(path + ".tmp", path)
-
-
-def _make_folder(path):
-    """Create a folder and what leads to it. OSError: it cannot be."""
-    made = ""
-    for part in path.split("/"):
-        made += part + "/"
-        try:
-            os.stat(made)
-        except OSError:
-            os.mkdir(made[:-1])

@@ -221,5 +221,4 @@ def test_results_fit_small_integers_of_the_device():
 def test_names():
     assert names(0) == "none"
     assert names(BMS_SILENT | ESTOP) == "BmsSilent EStop"
-    assert len(NAMES) == 18
-    assert names((1 << 18) - 1) == " ".join(NAMES)
+    assert names((1 << 18) - 1) == NAMES and len(NAMES.split(" ")) == 18
