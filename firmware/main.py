@@ -40,7 +40,7 @@ def serve(board, options, factory):
     from hal.unix import Hal
 
     clock = Clock()
-    log = Log(clock, lambda line: print(line, file=sys.stderr))
+    log = Log(clock, lambda line: print(line, file=sys.stderr), 24)
     try:
         hal = Hal(options["data"], board["io"], log, options.get("on-reset", "restart"))
         settings = Settings(options["data"], log, factory.get("settings"))

@@ -32,7 +32,9 @@ def session_summary(soc, mwh, duration_ms):
     '{"finalSoc":87.18,"energyDelivered":3.39,"durationMinutes":1.50}'
     """
     hundredths = (max(0, duration_ms) + 300) // 600
-    return _members(("finalSoc", soc, 2), ("energyDelivered", mwh // 10, 2), ("durationMinutes", hundredths, 2), decimals=2)
+    return _members(
+        ("finalSoc", soc, 2), ("energyDelivered", mwh // 10, 2), ("durationMinutes", hundredths, 2), decimals=2
+    )  # fmt: skip
 
 
 def _members(*rows, decimals):
