@@ -84,7 +84,7 @@ class Rig:
     """See the module's text. Arguments:
 
     tmp_path: the data folder (the charger's flash) is tmp_path/"data" and is kept over `restart_firmware`.
-    bits, mpy, heap, options: which firmware, see tools/demo/firmware.py.
+    bits, mpy, heap, options: which firmware, see tools/demo/firmware.py; or `program`, one that is made already.
     settings, ocpp, board: more factory presets; connectors; identity.
     soc: of the vehicle, %. csms: more arguments of `BenchCsms`. prepare: called with the `BenchCsms` before the
     firmware starts, to set its behaviour. wait_registered False: return as soon as the firmware process runs.
@@ -98,6 +98,7 @@ class Rig:
         mpy: bool = False,
         heap: str | None = None,
         options: tuple[str, ...] = (),
+        program: Firmware | None = None,
         settings: dict[str, Any] | None = None,
         ocpp: dict[str, str] | None = None,
         board: dict[str, Any] | None = None,
@@ -115,7 +116,7 @@ class Rig:
         self.firmware = Child("firmware")
         self._factory = tmp_path / "factory.json"
         self._simulator = Child("simulator")
-        self._options = Firmware(bits, mpy, heap, options)
+        self._options = program or Firmware(bits, mpy, heap, options)
         self._presets = {"settings": settings, "ocpp": ocpp, "board": board}
         self._connectors = connectors
         self._soc = soc
