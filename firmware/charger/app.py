@@ -61,11 +61,13 @@ class App:
         start("control", self._control, critical=True)
         for name, bus, outlet in self.buses:
             # a lost bus is power off: the outlet looks at once
-            start(name, _patient(name, bus.run, (CanError, OSError), self.clock, self.log, outlet.evaluate))
-        start("inputs", _patient("inputs", self.hal.run, (OSError, asyncio.TimeoutError), self.clock, self.log))
+            life = _patient(name, bus.run, (CanError, OSError), self.clock, self.log, outlet.evaluate)
+            start(name, life, critical=True)
+        life = _patient("inputs", self.hal.run, (OSError, asyncio.TimeoutError), self.clock, self.log)
+        start("inputs", life, critical=True)
         start("connectors", self.cp.run_connectors, critical=True, backoff_max_ms=_RETRY_MAX_MS)
         if self.settings.get("ocpp.url"):
-            start("ocpp", self.cp.run_link)
+            start("ocpp", self.cp.run_link, critical=True)  # it survives every network by itself
         else:
             self.log.warn("app", "no central system: ocpp.url is not set")
         while self._reset is None and not self.hal.is_terminating():
@@ -117,7 +119,10 @@ class App:
             now = self.clock.uptime_ms()
             if now - slow_at >= _SLOW_MS:
                 slow_at = now
-                self.vendor.tick()
+                try:
+                    self.vendor.tick()
+                except Exception as exc:  # noqa: BLE001 - a full disk must not stop the control loop
+                    self.log.error("vendor", exc)
                 for register, outlet in self.registers:
                     register.update(outlet.meter.lifetime_mwh, outlet.gate.may_flow())
             self.hal.feed_watchdog()

@@ -39,7 +39,9 @@ class Register:
             return 0
         if mark > mwh:
             self._log.warn("meter", "restart while charging: register goes on from %d mWh" % mark)
-        self._loaded = mark
+            self._loaded = None  # the file is wrong until it is written
+        else:
+            self._loaded = mark
         return mark
 
     def update(self, mwh, flowing, final=False):

@@ -73,7 +73,8 @@ class VendorMessages:
     def tick(self):
         """Queue each VehicleInfo that is complete or has waited long enough. Call a few times a second."""
         if self._waiting:
-            for connector, since in list(self._waiting.values()):
+            for key in sorted(self._waiting):  # dicts have no order here
+                connector, since = self._waiting[key]
                 values = self._outlets[connector.id].vehicle_values()
                 if None not in values or self._clock.uptime_ms() - since >= self._wait_ms:
                     self._tell(connector)

@@ -318,6 +318,17 @@ def test_register_after_a_power_cut_never_goes_back():
     assert any("while charging" in text for _, _, text in log.lines)
 
 
+def test_register_after_a_power_cut_is_put_right_once():
+    clock, path = FakeClock(), folder + "/meter.json"
+    write_json(path, [10, 500])
+    register = Register(path, clock, FakeLog(), 3_600)
+    assert register.load() == 500
+    register.update(500, False)
+    assert read_json(path) == [500, 500]
+    log = FakeLog()
+    assert Register(path, clock, log, 3_600).load() == 500 and not log.lines
+
+
 def test_register_mark_is_renewed_before_it_is_passed():
     clock, path = FakeClock(), folder + "/meter.json"
     register = Register(path, clock, FakeLog(), 100)  # much less than what really flows

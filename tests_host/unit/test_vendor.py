@@ -150,6 +150,18 @@ def test_vehicle_that_leaves_before_its_data_is_complete_sends_nothing():
     assert bench.sent == []
 
 
+def test_vehicles_that_come_together_are_told_in_the_order_of_connectors():
+    bench = Bench()
+    seen = []
+    bench.hooks._send = lambda connector, *rest: seen.append(connector.id)
+    for number in (2, 1):
+        connector = FakeConnector()
+        connector.id = number
+        bench.hooks.plugged_in(connector)
+    bench.hooks.tick()
+    assert seen == [1, 2]
+
+
 def test_connectors_do_not_mix():
     bench = Bench()
     other = FakeConnector()
