@@ -1,19 +1,15 @@
 """The websocket: one reader task and one writer task own the socket, everybody else waits for their events."""
 
 import asyncio
-import errno
 import os
 from asyncio import core
 
 from micropython import const
 
-from . import link as net
-from .errors import HandshakeError, WsClosed
+from .errors import WsClosed, in_words
 from .frame import BINARY, CLOSE, HEAD_MAX, PING, PONG, TEXT, FrameError, Parser, close_payload, mask, put_head
-from .handshake import check_response, check_status, new_key, parse_url, request
 from .utf8 import Utf8
 
-_HEAD_MAX = const(4096)  # bytes of the HTTP answer
 _READ = const(512)
 _CHUNK = const(1360)  # payload bytes per write, a multiple of 4; with the headers one Ethernet segment, also in TLS
 _QUEUE = const(8)  # messages received and not yet fetched
@@ -21,85 +17,6 @@ _CONTROL = const(16)  # control frames to be sent
 _CLOSE_MS = const(3000)  # for the peer's close frame, or for it to leave after a breach
 _EOF_MS = const(1000)  # for the peer to close TCP when it has said goodbye
 _EARLY_MS = const(1 << 28)  # earlier than any task can be due, and less than half the period of ticks_ms
-
-
-async def connect(
-    url,
-    subprotocols=(),
-    user=None,
-    password=None,
-    cadata=None,
-    check_hostname=True,
-    headers=(),
-    max_size=16384,
-    timeout_ms=20_000,
-    ping_interval_ms=0,
-    pong_timeout_ms=15_000,
-    allow_missing_subprotocol=False,
-):
-    """Open a websocket; return a WebSocket.
-
-    url            -- ws:// or wss://, percent-encoded; IPv6 literals in brackets
-    subprotocols   -- offered, in order of preference; the server must select one of them
-    user, password -- bytes for HTTP Basic, or None
-    cadata         -- bytes (PEM or DER) or a tuple of bytes: the roots that wss trusts; there are no others
-    check_hostname -- True: the certificate must name the host of the URL; a str: it must name this instead (also SNI).
-                      There is no way to check the chain without a name with MicroPython's tls: False is a ValueError
-    headers        -- further request headers, (name, value) pairs
-    max_size       -- bytes of an inbound message; above it the connection is closed with 1009
-    timeout_ms     -- for everything up to the checked answer, except name resolution, which blocks (link.resolve)
-    ping_interval_ms, pong_timeout_ms -- see WebSocket.set_ping; pong_timeout_ms runs from the moment a ping is queued
-    Raises HandshakeError, or ValueError for arguments that cannot be meant.
-    """
-    is_secure, host, port, name, target = parse_url(url)
-    if check_hostname is False:
-        raise ValueError("tls cannot check a chain without a name: give the expected name as check_hostname")
-    key = new_key()
-    rest = request(name, target, key, subprotocols, user, password, headers)
-    if is_secure and not cadata:
-        raise HandshakeError(0, "wss without CA certificates")
-    deadline = net.Deadline(timeout_ms)
-    raw = stream = None
-    try:
-        raw = stream = await net.dial(host, port, deadline)
-        if is_secure:
-            stream = net.secure(raw, host if check_hostname is True else check_hostname, cadata)
-        while rest:
-            n = stream.write(rest)
-            if n is None:
-                await deadline.nap()
-            else:
-                rest = rest[n:]
-        buf = memoryview(bytearray(_READ))
-        head, end = b"", -1
-        while end < 0:
-            n = stream.readinto(buf)
-            if n is None:
-                await deadline.nap()
-                continue
-            head += bytes(buf[: n or 0])
-            end = head.find(b"\r\n\r\n")
-            if end < 0 and (not n or len(head) > _HEAD_MAX):
-                if b"\r\n" in head:
-                    check_status(head)  # an error status says more than what follows here
-                raise HandshakeError(0, "header above %d bytes" % _HEAD_MAX if n else "closed during the handshake")
-        chosen = check_response(head[:end], key, subprotocols, allow_missing_subprotocol)
-        ws = WebSocket(net.Link(raw, stream), chosen, max_size, pong_timeout_ms, head[end + 4 :])
-        raw = stream = None
-    except (OSError, ValueError) as exc:  # ValueError: a certificate that did not verify
-        raise HandshakeError(0, _text(exc))
-    finally:
-        if raw:
-            net.Link(raw, stream).close()
-    ws.set_ping(ping_interval_ms)
-    return ws
-
-
-def _text(exc):
-    """One line for an exception: of mbedTLS its words, of the system the name of the error."""
-    if len(exc.args) == 1 and exc.args[0] in errno.errorcode:
-        return errno.errorcode[exc.args[0]]
-    return "; ".join((str(exc) or repr(exc)).strip().split("\n"))
 
 
 def _hurry():
@@ -116,7 +33,7 @@ def _hurry():
 
 
 class WebSocket:
-    """An open connection, made by connect(). `subprotocol` is the selected one (str) or None.
+    """An open connection, made by wsclient.connect(). `subprotocol` is the selected one (str) or None.
 
     Inbound: at most 8 messages, together max_size characters (or one), wait for recv(); then the reader stops, and TCP
     holds the peer back. Pings behind that wait too: fetch what arrives. Outbound: one message at a time is in the
@@ -276,7 +193,7 @@ class WebSocket:
         except asyncio.CancelledError:
             pass  # only this module cancels it, after it has said why
         except Exception as exc:  # noqa: BLE001 - OSError of the link; a bug must not go unseen either: it is the reason
-            reason = "connection lost: " + _text(exc)
+            reason = "connection lost: " + in_words(exc)
         finally:
             self._end(reason)
 
@@ -344,7 +261,7 @@ class WebSocket:
                 pass
         except Exception as exc:  # noqa: BLE001 - as above
             # What the peer said before it went away, a close frame maybe, can still be read: the reader finds the code.
-            self._shut(0, "connection lost: " + _text(exc), None)
+            self._shut(0, "connection lost: " + in_words(exc), None)
 
     async def _put(self, out):
         """Write the next frame; return False after the close frame. A small one is one write, so one TCP segment."""

