@@ -268,3 +268,9 @@ def answer_to(rig: Rig, call: Frame) -> Frame:
 def utc(text: str) -> float:
     """Unix seconds of an OCPP timestamp."""
     return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC).timestamp()
+
+
+def after_start(rig: Rig, seconds: int) -> str:
+    """The OCPP timestamp of `seconds` after the start of the newest transaction."""
+    start = utc(calls_of(rig, "StartTransaction")[-1].payload["timestamp"])
+    return datetime.fromtimestamp(start + seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
