@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import can
 import pytest
@@ -27,22 +27,19 @@ _EARLY_S = 0.15  # a source that speaks ten times a second was last heard that l
 Event = dict[str, Any]
 
 
-class Named(Protocol):
-    """A case of a table."""
-
-    @property
-    def name(self) -> str:
-        """For the report."""
-
-
-Case = TypeVar("Case", bound=Named)
+Case = TypeVar("Case")
 Step = Callable[[Rig], Awaitable[Any]]
+
+
+def name_of(case: object) -> str:
+    """The `name` of a case, or of the function that is one."""
+    return str(getattr(case, "name", None) or getattr(case, "__name__", case)).replace("_", "-")
 
 
 def in_batches(cases: Sequence[Case], size: int = 5) -> pytest.MarkDecorator:
     """Parametrise `batch` with some cases at a time, to run each on a site of its own and all at once."""
     batches = [cases[first : first + size] for first in range(0, len(cases), size)]
-    return pytest.mark.parametrize("batch", batches, ids=lambda batch: ",".join(case.name for case in batch))
+    return pytest.mark.parametrize("batch", batches, ids=lambda batch: ",".join(map(name_of, batch)))
 
 
 async def all_at_once(
@@ -53,9 +50,9 @@ async def all_at_once(
     async def one(case: Case) -> Exception | None:
         try:
             async with asyncio.timeout(limit_s):
-                await run(tmp_path / case.name, case)
+                await run(tmp_path / name_of(case), case)
         except Exception as error:  # noqa: BLE001 - raised below, with those of the others
-            error.add_note(f"in the case {case.name}")
+            error.add_note(f"in the case {name_of(case)}")
             return error
         return None
 
@@ -69,12 +66,12 @@ def command(cmd: str, **fields: Any) -> Step:
     return lambda rig: rig.sim.cmd(cmd, **fields)
 
 
-async def charge(rig: Rig, ramp: float = 1000.0, **vehicle: Any) -> int:
-    """Plug in, start by remote control, and wait for a steady current; the transaction id."""
-    await rig.sim.cmd("module", ramp=ramp)
+async def charge(rig: Rig, amperes: float = 30.0, **vehicle: Any) -> int:
+    """Plug in, start by remote control, and wait for more than this current; the transaction id."""
+    await rig.sim.cmd("module", ramp=1000)
     await rig.plug(**vehicle)
     transaction = await rig.start_session()
-    await full_current(rig)
+    await full_current(rig, amperes)
     return transaction
 
 
