@@ -200,6 +200,18 @@ async def reconnected(rig: Rig, since: int, timeout: float = RECONNECT_S) -> lis
     return rig.frames(opened.n)
 
 
+async def sees_vehicle(rig: Rig, since: int) -> Frame:
+    """After a start with a vehicle that is still there: wait until the charger has said so (Preparing or Finishing)."""
+    return await rig.firmware.meanwhile(
+        rig.csms.wait_for(
+            "StatusNotification",
+            lambda payload: payload["connectorId"] == 1 and payload["status"] in ("Preparing", "Finishing"),
+            since=since,
+            timeout=RECONNECT_S,
+        )
+    )
+
+
 # Judgements
 
 
