@@ -114,7 +114,7 @@ class _Checker:
         self._summary = self._transfers(calls, "SessionSummary")
         self._start = [frame for frame in calls if frame.action == "StartTransaction"]
         self._stop = [frame for frame in calls if frame.action == "StopTransaction"]
-        self._meter = [frame for frame in calls if frame.action == "MeterValues"]
+        self._meter = self._without_repeats([frame for frame in calls if frame.action == "MeterValues"])
         self._samples = [
             (frame, value)
             for frame in self._meter
@@ -152,6 +152,15 @@ class _Checker:
     @staticmethod
     def _transfers(calls: list[Frame], message_id: str) -> list[Frame]:
         return [f for f in calls if f.action == "DataTransfer" and f.payload.get("messageId") == message_id]
+
+    def _without_repeats(self, calls: list[Frame]) -> list[Frame]:
+        """The first send of each message: after a lost connection the same message, id included, may come again."""
+        first: dict[str | None, Frame] = {}
+        for frame in calls:
+            earlier = first.setdefault(frame.uid, frame)
+            if earlier.payload != frame.payload:
+                self._say(f"{frame.action} {self._at(frame)} repeats an id {self._at(earlier)} with another payload")
+        return list(first.values())
 
     def _to_charger(self, action: str) -> list[Frame]:
         return [
@@ -194,17 +203,17 @@ class _Checker:
 
     def _once(self, name: str, frames: list[Frame]) -> None:
         for earlier, later in itertools.pairwise(frames):
-            if self._accepted(earlier):
+            if self._accepted(earlier, later):
                 self._say(f"{name} is sent again {self._at(later)} although it was accepted {self._at(earlier)}")
             if earlier.payload != later.payload:
                 self._say(f"{name} {self._at(later)} repeats the one {self._at(earlier)} with another payload")
         if name in ("VehicleInfo", "SessionSummary") and len(frames) > MAX_ATTEMPTS:
             self._say(f"{name} was sent {len(frames)} times, at most {MAX_ATTEMPTS} attempts are allowed")
 
-    def _accepted(self, call: Frame) -> bool:
-        """Answered on the same connection, not with an error, and (DataTransfer) with Accepted."""
+    def _accepted(self, call: Frame, repeat: Frame) -> bool:
+        """Answered before its repeat on the same connection, not with an error, and (DataTransfer) with Accepted."""
         for frame in self._frames:
-            same = frame.uid == call.uid and frame.connection == call.connection and frame.n > call.n
+            same = frame.uid == call.uid and frame.connection == call.connection and call.n < frame.n < repeat.n
             if same and frame.direction == TO_CHARGER and frame.kind == "CALLRESULT" and not frame.violation:
                 return call.action != "DataTransfer" or frame.payload.get("status") == "Accepted"
         return False

@@ -236,6 +236,26 @@ def test_repeats_after_a_failed_try_are_allowed() -> None:
     assert check(frames(messages)) == []
 
 
+def test_a_meter_value_repeated_with_its_id_is_one_sample() -> None:
+    messages = good()
+    again(FIRST_AT, ("out", "CALLERROR", "MeterValues", {}))(messages)
+    made = frames(messages)
+    first, second = [f for f in made if f.kind == "CALL" and f.action == "MeterValues"][1:3]
+    assert first.payload == second.payload
+    repeated = [replace(f, uid=first.uid) if f.uid == second.uid else f for f in made]
+    assert check(repeated) == []
+    changed = [replace(f, payload={**f.payload, "transactionId": 131}) if f.n == second.n else f for f in repeated]
+    assert any("repeats an id" in finding for finding in check(changed))
+
+
+def test_an_answer_to_the_repeat_does_not_count_for_the_first_try() -> None:
+    messages = good()
+    again(VEHICLE_AT, ("out", "CALLERROR", "DataTransfer", {}))(messages)
+    made = frames(messages)
+    first, second = [f for f in made if f.kind == "CALL" and f.payload.get("messageId") == "VehicleInfo"]
+    assert check([replace(f, uid=first.uid) if f.uid == second.uid else f for f in made]) == []
+
+
 def test_remote_start_may_come_while_vehicle_info_is_repeated_but_the_start_may_not() -> None:
     messages = good()
     again(VEHICLE_AT, REJECTED)(messages)
