@@ -3,6 +3,8 @@
 A cold module: it leaves nothing of its own behind (a lambda made here would keep all of it in RAM).
 """
 
+from version import VERSION
+
 from drivers.bms.rivot_can import RivotBms
 from drivers.can.slcan import Slcan
 from drivers.power.rivot_can import RivotModule
@@ -90,6 +92,7 @@ def build_ocpp(app, defaults):
     boot = {
         "chargePointVendor": get("ocpp.vendor"),
         "chargePointModel": get("ocpp.model"),
+        "firmwareVersion": VERSION,
     }
     if get("ocpp.serial_number"):
         boot["chargePointSerialNumber"] = get("ocpp.serial_number")
