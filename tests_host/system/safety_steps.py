@@ -85,6 +85,12 @@ async def wait_sim(rig: Rig, kind: str, since: int, timeout: float = 12.0, **mat
     return await rig.firmware.meanwhile(rig.sim.wait_event(kind, since, timeout, **match))
 
 
+async def now(rig: Rig) -> Event:
+    """This moment, as if it were an event."""
+    state = await rig.sim.state()
+    return {"t": state["t"], "seq": state["last_seq"]}
+
+
 async def reaction(
     rig: Rig, cause: Event, deadline_s: float = 0.0, evidence: str = "output_off", early_s: float = _EARLY_S
 ) -> float:

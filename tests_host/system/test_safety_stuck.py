@@ -14,6 +14,7 @@ from tests_host.system.safety_steps import (
     assert_lawful,
     charge,
     in_batches,
+    now,
     wait_sim,
 )
 
@@ -57,12 +58,6 @@ async def heals(rig: Rig) -> None:
     await rig.plug()
     await rig.start_session()
     await rig.stop_session()
-
-
-async def now(rig: Rig) -> Event:
-    """This moment, as if it were an event."""
-    state = await rig.sim.state()
-    return {"t": state["t"], "seq": state["last_seq"]}
 
 
 async def goes_on(rig: Rig) -> None:
