@@ -330,7 +330,7 @@ class Rig:
 
     async def _report(self) -> None:
         """Everything one wants to see of a failed test."""
-        print("---- wire (s, direction, message)")
+        print(f"---- wire of {self.identity} (s, direction, message)")
         for line in list(relative_lines(self.csms.transcript))[-200:]:
             print(line)
         print("---- simulator")
