@@ -253,14 +253,14 @@ async def fail(tmp_path: Path, case: Failure) -> None:
         await case.follows(rig, transaction, await failure_time(rig))
 
 
-@in_batches(CRITICAL, 8)
+@in_batches(CRITICAL, 12)
 @system_test
 async def test_critical(tmp_path: Path, batch: tuple[Failure, ...]) -> None:
     """What power depends on."""
     await all_at_once(tmp_path, batch, fail)
 
 
-@in_batches(OTHERS, 8)
+@in_batches(OTHERS, 12)
 @system_test
 async def test_other(tmp_path: Path, batch: tuple[Failure, ...]) -> None:
     """Services around it, the end of a session, the end of the program."""

@@ -109,8 +109,8 @@ async def test_command_line(tmp_path: Path, line: Line) -> None:
 class Files:
     """What lies in the data folder before the start, and what comes of it.
 
-    files: by name; None: a folder. says: part of the log. serial: the serial number in use. quarantined: files put aside
-    (None: not known). presets: of the factory file.
+    files: by name; None: a folder. says: part of the log. serial: the serial number in use. quarantined: how many files
+    are put aside (None: not known). presets: of the factory file.
     """
 
     name: str
@@ -229,7 +229,7 @@ async def start(tmp_path: Path, case: Files) -> None:
         assert boot.payload["chargePointSerialNumber"] == case.serial
         if case.says is not None:
             await rig.wait_line(case.says)
-        await charge(rig)
+        await charge(rig, 0.5)
         await rig.stop_session()
         await rig.unplug()
         assert case.quarantined in (None, len(list(data.glob("ocpp/bad-*"))))
@@ -239,14 +239,14 @@ async def start(tmp_path: Path, case: Files) -> None:
     assert not [line for line in rig.firmware.lines if "Traceback" in line]
 
 
-@in_batches(SETTINGS, 9)
+@in_batches(SETTINGS, 17)
 @system_test
 async def test_settings(tmp_path: Path, batch: tuple[Files, ...]) -> None:
     """Stored settings and presets: value by value what is right, else what was right last time, else the default."""
     await all_at_once(tmp_path, batch, start)
 
 
-@in_batches(STORES, 10)
+@in_batches(STORES, 16)
 @system_test
 async def test_store(tmp_path: Path, batch: tuple[Files, ...]) -> None:
     """Stored messages and values: what is damaged is put aside, and blocks nothing."""

@@ -101,7 +101,7 @@ async def charge_through(tmp_path: Path, noise: Callable[[Rig], Awaitable[None]]
         rig.assert_schemas()
 
 
-@in_batches(NOISES, 2)
+@in_batches(NOISES, 4)
 @system_test
 async def test_noise(tmp_path: Path, batch: tuple[Callable[[Rig], Awaitable[None]], ...]) -> None:
     """Power, energy, times and messages as if there were none."""

@@ -153,7 +153,7 @@ async def attempt(tmp_path: Path, case: Missing) -> None:
         rig.assert_schemas()
 
 
-@in_batches(CASES, 11)
+@in_batches(CASES, 17)
 @system_test
 async def test_missing(tmp_path: Path, batch: tuple[Missing, ...]) -> None:
     """Every single condition is necessary."""

@@ -4,6 +4,8 @@ import asyncio
 import itertools
 from pathlib import Path
 
+import pytest
+
 from tests_host.system.rig import Rig, system_test
 from tests_host.system.safety_steps import (
     BOUND_S,
@@ -13,13 +15,18 @@ from tests_host.system.safety_steps import (
     all_at_once,
     assert_lawful,
     charge,
+    frame,
     in_batches,
     now,
+    on_wire,
     wait_sim,
 )
 
 _DEADLINE_S = 2.0
 _REPEAT_S = 0.1
+_CONTROL = 0x068181FE
+_VOLTAGE, _CURRENT = bytes.fromhex("0100000000015000"), bytes.fromhex("0103000000000393")  # 84 V, 30 A
+_ON = bytes.fromhex("0132000000000000")
 
 
 async def assert_repeated(rig: Rig, since: Event, seconds: float) -> None:
@@ -118,7 +125,22 @@ async def stays_on_after_estop(rig: Rig) -> None:
     await assert_lawful(rig, [Loss(stop["t"], stop["t"] + 3)], {"contactor_opened_under_load"}, _DEADLINE_S + 0.2)
 
 
-CASES = (goes_on, goes_on_welded, switches_itself_on, stays_on_after_estop)
+async def switched_on_by_another(rig: Rig) -> None:
+    """Another node on the module bus says "on": it is off again at once. (And our judge would have noticed.)"""
+    await rig.plug()
+    began = await now(rig)
+    async with on_wire(rig, "pm") as wire:
+        wire.send(frame(_CONTROL, _VOLTAGE), frame(_CONTROL, _CURRENT), frame(_CONTROL, _ON))
+        on = await wait_sim(rig, "output_on", began["seq"])
+        off = await wait_sim(rig, "output_off", on["seq"])
+    assert off["t"] - on["t"] <= BOUND_S
+    await rig.wait_output(False)
+    assert not await rig.sim.events(types=["power_on"])
+    with pytest.raises(AssertionError, match="output_on"):
+        await assert_lawful(rig)
+
+
+CASES = (goes_on, goes_on_welded, switches_itself_on, switched_on_by_another, stays_on_after_estop)
 
 
 @in_batches(CASES, len(CASES))
