@@ -139,6 +139,35 @@ async def _lifetime_register(path: Path) -> None:
         assert calls_of(rig, "StartTransaction")[-1].payload["meterStart"] >= second
 
 
+async def _late_answer(rig: Rig) -> None:
+    rig.csms.behave("StartTransaction", delay=2, times=1)
+    await rig.plug()
+    await rig.start_session(TAG)
+
+
+async def _again(rig: Rig) -> None:
+    await begin(rig)
+    await rig.stop_session()
+    await rig.start_session(TAG)
+
+
+async def _plug_later(rig: Rig) -> None:
+    assert await rig.call("RemoteStartTransaction", {"idTag": TAG}) == {"status": "Accepted"}
+    await rig.plug()
+
+
+STARTS = {"late": _late_answer, "again": _again, "plug-later": _plug_later}
+
+
+async def _soon_on(path: Path, name: str, start: Callable[[Rig], Awaitable[None]]) -> None:
+    """A late answer, a second session without unplugging, a plug that comes last: current within 3 s of the answer."""
+    async with QuickRig(path, name) as rig:
+        await start(rig)
+        await rig.wait_output(True)
+        await charge(rig)
+        await _assert_soon_on(rig, name)
+
+
 @system_test
 async def test_energy_and_times(tmp_path: Path) -> None:
     await together(
@@ -146,33 +175,5 @@ async def test_energy_and_times(tmp_path: Path) -> None:
         link_down=_link_down(tmp_path / "down"),
         changing=_changing(tmp_path / "changing"),
         lifetime=_lifetime_register(tmp_path / "lifetime"),
+        **{f"soon_on_{name}": _soon_on(tmp_path, name, start) for name, start in STARTS.items()},
     )
-
-
-@system_test
-async def test_soon_on_from_every_start(tmp_path: Path) -> None:
-    """Cold start, second session without unplugging, tag first and plug later: current within 3 s of the answer."""
-
-    async def late_answer(rig: QuickRig) -> None:
-        rig.csms.behave("StartTransaction", delay=2, times=1)
-        await rig.plug()
-        await rig.start_session(TAG)
-
-    async def again(rig: QuickRig) -> None:
-        await begin(rig)
-        await rig.stop_session()
-        await rig.start_session(TAG)
-
-    async def plug_later(rig: QuickRig) -> None:
-        assert await rig.call("RemoteStartTransaction", {"idTag": TAG}) == {"status": "Accepted"}
-        await rig.plug()
-
-    async def run(name: str, start: Callable[[QuickRig], Awaitable[None]]) -> None:
-        async with QuickRig(tmp_path, name) as rig:
-            await start(rig)
-            await rig.wait_output(True)
-            await charge(rig)
-            await _assert_soon_on(rig, name)
-
-    starts = {"late": late_answer, "again": again, "plug-later": plug_later}
-    await together(**{name: run(name, start) for name, start in starts.items()})

@@ -101,15 +101,6 @@ async def _short_black_hole(path: Path) -> None:
         assert_sent_once(rig)
 
 
-@system_test
-async def test_link_is_lost_while_charging(tmp_path: Path) -> None:
-    ways = {"reset": _reset, "goodbye": _goodbye, "restart": _restart, "refuse": _refuse, "dead-peer": _dead_peer}
-    await together(
-        short_black_hole=_short_black_hole(tmp_path),
-        **{name: _loses_link(tmp_path, name, fail) for name, fail in ways.items()},
-    )
-
-
 # Around one message
 
 
@@ -127,7 +118,7 @@ async def _answer_lost(path: Path, number: int, wanted: str, how: Answer) -> Non
         assert await rig.call("RemoteStartTransaction", {"idTag": TAG, "connectorId": 1}) == {"status": "Accepted"}
         await rig.wait_output(True)  # also without an answer to StartTransaction
         await charge(rig)
-        if action == "StartTransaction":
+        if action in ("StartTransaction", "MeterValues"):
             await reconnected(rig, 1 + sends(rig, wanted)[0].n)
         await rig.wait_call("MeterValues", context="Sample.Periodic")
         transaction = rig.csms.store.open_transactions(rig.identity)[0]["transaction_id"]
@@ -169,6 +160,7 @@ async def test_answer_is_lost(tmp_path: Path) -> None:
     messages = (
         "DataTransfer(VehicleInfo)",
         "StartTransaction",
+        "MeterValues(Transaction.Begin)",
         "DataTransfer(SessionSummary)",
         "StopTransaction(Remote)",
     )
@@ -269,13 +261,19 @@ async def _vehicles_come_and_go_offline(path: Path) -> None:
         rig.assert_schemas()
 
 
+WAYS = {"reset": _reset, "goodbye": _goodbye, "restart": _restart, "refuse": _refuse, "dead-peer": _dead_peer}
+
+
 @system_test
-async def test_offline(tmp_path: Path) -> None:
+async def test_link_is_lost(tmp_path: Path) -> None:
+    """While charging, and over the end of the session."""
     await together(
+        short_black_hole=_short_black_hole(tmp_path / "hole"),
         local=_ends_offline(tmp_path, "local-stop", False),
         unplug=_ends_offline(tmp_path, "unplug", False),
         bms=_ends_offline(tmp_path, "bms-stop", False),
         cut=_ends_offline(tmp_path, "local-stop", True),
         before_id=_stops_before_the_id(tmp_path / "before"),
         vehicles=_vehicles_come_and_go_offline(tmp_path / "vehicles"),
+        **{name: _loses_link(tmp_path, name, fail) for name, fail in WAYS.items()},
     )

@@ -46,10 +46,6 @@ async def _run(path: Path, scenario: Scenario, prepare: Prepare | None = None, *
         assert_repeats_are_the_same(rig)
 
 
-async def _all(path: Path, *scenarios: Scenario, **more: Any) -> None:
-    await together(**{scenario.__name__: _run(path, scenario, **more) for scenario in scenarios})
-
-
 def _gaps(frames: Iterable[Any]) -> list[float]:
     return [later.mono - earlier.mono for earlier, later in pairwise(frames)]
 
@@ -128,16 +124,6 @@ async def refused_handshakes(rig: QuickRig) -> None:
     await rig.wait_line("subprotocol")
     rig.csms.handshake()
     await rig.wait_call("StatusNotification", connectorId=1, timeout=25)
-
-
-@system_test
-async def test_registration(tmp_path: Path) -> None:
-    await together(
-        pending=_run(tmp_path, pending, _register("Pending", 2), wait_registered=False),
-        rejected=_run(tmp_path, rejected, _register("Rejected", 2), wait_registered=False),
-        heartbeat=_run(tmp_path, heartbeat, _register("Accepted", 2)),
-        refused=_run(tmp_path, refused_handshakes, lambda csms: csms.handshake(503), wait_registered=False),
-    )
 
 
 # Configuration
@@ -260,8 +246,17 @@ async def data_transfer(rig: QuickRig) -> None:
 
 
 @system_test
-async def test_configuration(tmp_path: Path) -> None:
-    await _all(tmp_path, interval_live, all_keys, changes, data_transfer)
+async def test_registration_and_configuration(tmp_path: Path) -> None:
+    await together(
+        interval=_run(tmp_path, interval_live),
+        keys=_run(tmp_path, all_keys),
+        changes=_run(tmp_path, changes),
+        transfer=_run(tmp_path, data_transfer),
+        pending=_run(tmp_path, pending, _register("Pending", 2), wait_registered=False),
+        rejected=_run(tmp_path, rejected, _register("Rejected", 2), wait_registered=False),
+        heartbeat=_run(tmp_path, heartbeat, _register("Accepted", 2)),
+        refused=_run(tmp_path, refused_handshakes, lambda csms: csms.handshake(503), wait_registered=False),
+    )
 
 
 # Starts
@@ -379,13 +374,6 @@ async def asks_first(rig: QuickRig) -> None:
     await finish(rig, 1)
 
 
-@system_test
-async def test_starts(tmp_path: Path) -> None:
-    await _all(
-        tmp_path, rejected_starts, again_without_unplugging, tag_first, remote_first, nobody_plugs_in, asks_first
-    )
-
-
 # Answers to StartTransaction
 
 
@@ -462,14 +450,19 @@ async def never(rig: QuickRig) -> None:
     rig.assert_session(REMOTE_STOP.session)
 
 
-@system_test
-async def test_answers_to_start(tmp_path: Path) -> None:
-    await _all(tmp_path, blocked, blocked_but_kept, late, too_late, never)
+STARTS = (rejected_starts, again_without_unplugging, tag_first, remote_first, nobody_plugs_in, asks_first)
+ANSWERS = (blocked, blocked_but_kept, late, too_late, never)
 
 
 @system_test
-async def test_transaction_ids(tmp_path: Path) -> None:
-    """Every integer is a transaction id: zero, negative, wider than a small int of the device."""
+async def test_starts(tmp_path: Path) -> None:
+    scenarios = (*STARTS, *ANSWERS)
+    await together(**{scenario.__name__: _run(tmp_path, scenario) for scenario in scenarios})
+
+
+@system_test
+async def test_transactions(tmp_path: Path) -> None:
+    """Every integer is a transaction id: zero, negative, wider than a small int of the device. And two at a time."""
 
     async def numbered(number: int) -> None:
         async with QuickRig(
@@ -485,11 +478,11 @@ async def test_transaction_ids(tmp_path: Path) -> None:
             for frame in calls_of(rig, "MeterValues", "StopTransaction"):
                 assert f'"transactionId":{number},' in frame.text
 
-    await together(**{str(number): numbered(number) for number in (0, -1, -5, 2**30 + 5, 2**31 - 1, 2**40 + 1)})
+    numbers = (0, -5, 2**30 + 5, 2**31 - 1, 2**40 + 1)
+    await together(two_connectors=_two_connectors(tmp_path), **{str(number): numbered(number) for number in numbers})
 
 
-@system_test
-async def test_two_connectors(tmp_path: Path) -> None:
+async def _two_connectors(tmp_path: Path) -> None:
     """Two vehicles at once: each has its own messages, in its own order; connectorId left out finds the plugged one."""
     async with QuickRig(tmp_path, connectors=2) as rig:
         await rig.plug(2, soc=30)

@@ -73,7 +73,8 @@ ANSWERS = {
     "twice": Answering(TWICE),
     "unreadable": Answering({"status": 7}, sends=3),
 }
-EVERY_END = ("at once", "2 s late", "rejected", "rejected once", "error", "nothing")
+# These meet every end, two of them at a time.
+EVERY_END = (("at once", "rejected once"), ("2 s late", "rejected"), ("error", "nothing"))
 
 
 async def _session(path: Path, name: str, end: End, answering: Answering) -> None:
@@ -96,25 +97,32 @@ async def _session(path: Path, name: str, end: End, answering: Answering) -> Non
         assert set((await rig.sim.state())["alarms"]) == alarms
 
 
-@pytest.mark.parametrize("answering", EVERY_END)
+@pytest.mark.parametrize("answers", EVERY_END, ids=" and ".join)
 @system_test
-async def test_every_end(tmp_path: Path, answering: str) -> None:
-    await together(**{name: _session(tmp_path, name, end, ANSWERS[answering]) for name, end in ENDS.items()})
-
-
-@system_test
-async def test_other_answers(tmp_path: Path) -> None:
-    others = [name for name in ANSWERS if name not in EVERY_END]
+async def test_every_end(tmp_path: Path, answers: tuple[str, ...]) -> None:
+    cases = [(name, answer) for name in ENDS for answer in answers]
     await together(
         **{
-            name: _session(tmp_path, f"CP-{number}", ENDS["remote-stop"], ANSWERS[name])
-            for number, name in enumerate(others)
+            f"{name}, {answer}": _session(tmp_path, f"{name}-{answer}", ENDS[name], ANSWERS[answer])
+            for name, answer in cases
         }
     )
 
 
 @system_test
-async def test_nobody_repeats_for_ever(tmp_path: Path) -> None:
+async def test_other_answers(tmp_path: Path) -> None:
+    others = [name for name in ANSWERS if not any(name in pair for pair in EVERY_END)]
+    await together(
+        one_attempt=_one_attempt(tmp_path / "one"),
+        local=_local_session(tmp_path / "local"),
+        **{
+            name: _session(tmp_path, f"CP-{number}", ENDS["remote-stop"], ANSWERS[name])
+            for number, name in enumerate(others)
+        },
+    )
+
+
+async def _one_attempt(tmp_path: Path) -> None:
     """RivotDataTransferAttempts is live: 1 means that a refused message is not sent again."""
 
     def prepare(csms: BenchCsms) -> None:
@@ -129,8 +137,7 @@ async def test_nobody_repeats_for_ever(tmp_path: Path) -> None:
         rig.assert_session(ENDS["remote-stop"].session)
 
 
-@system_test
-async def test_local_session(tmp_path: Path) -> None:
+async def _local_session(tmp_path: Path) -> None:
     """A tag at the reader starts, the same tag stops; Authorize comes before StartTransaction, none at the end."""
     async with QuickRig(tmp_path) as rig:
         await rig.plug()

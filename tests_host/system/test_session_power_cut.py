@@ -5,12 +5,13 @@ import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tests_host.system.rig import Rig, system_test
+from tests_host.system.rig import Rig, field_of, system_test
 from tests_host.system.steps import (
     ENDS,
     REMOTE_STOP,
     TAG,
     QuickRig,
+    after_start,
     assert_repeats_are_the_same,
     assert_sent_once,
     begin,
@@ -19,9 +20,11 @@ from tests_host.system.steps import (
     sees_vehicle,
     sends,
     together,
+    utc,
     whole_session,
 )
 from tools.csms import SILENCE
+from tools.transcript import ENERGY
 
 SUMMARY = "DataTransfer(SessionSummary)"
 
@@ -141,30 +144,64 @@ def _assert_register(rig: Rig, truth: float) -> None:
 
 @system_test
 async def test_power_cut(tmp_path: Path) -> None:
-    await together(**{moment: _cut(tmp_path, moment, 1) for moment in MOMENTS})
+    """Once at every moment; several times in a row at some."""
+    await together(
+        **{moment: _cut(tmp_path, moment, 1) for moment in MOMENTS},
+        **{f"{moment}, again": _cut(tmp_path, moment, 4) for moment in ("charging", "offline", "no-answer-to-summary")},
+    )
 
 
-@system_test
-async def test_power_is_cut_again_and_again(tmp_path: Path) -> None:
-    await together(**{moment: _cut(tmp_path, moment, 4) for moment in ("charging", "offline", "no-answer-to-summary")})
-
-
-@system_test
-async def test_order_after_a_power_cut(tmp_path: Path) -> None:
-    """Status first, then SessionSummary, then StopTransaction with PowerLoss; each once."""
+async def _order_after_a_power_cut(tmp_path: Path) -> None:
+    """The vehicle is still there: Finishing, SessionSummary, StopTransaction with PowerLoss. It was told about before."""
     async with QuickRig(tmp_path) as rig:
         await begin(rig)
         mark = rig.mark()
         await rig.restart_firmware(signal.SIGKILL)
         await rig.wait_call("StopTransaction")
-        await sees_vehicle(rig, mark)
-        after = [
-            f for f in rig.calls(mark) if f not in ("StatusNotification(1 Preparing)", "DataTransfer(VehicleInfo)")
+        await rig.sim.wait_state(lambda state: state["led"] == "plugged")
+        await rig.unplug()
+        assert rig.calls(mark) == [
+            "BootNotification",
+            "StatusNotification(0 Available)",
+            "StatusNotification(1 Finishing)",
+            SUMMARY,
+            "StopTransaction(PowerLoss)",
+            "StatusNotification(1 Available)",
         ]
-        assert after[0] == "BootNotification" and after[-2:] == [SUMMARY, "StopTransaction(PowerLoss)"], after
-        assert all(call.startswith("StatusNotification") for call in after[1:-2]), after
         assert_sent_once(rig)
         rig.assert_schemas()
+        await whole_session(rig)
+        rig.assert_session(REMOTE_STOP.session)
+
+
+async def _leaves_in_the_dark(tmp_path: Path) -> None:
+    """The vehicle leaves while the power is away: Finishing, then Available by itself; the next one is told about."""
+    async with QuickRig(tmp_path) as rig:
+        await begin(rig)
+        mark = rig.mark()
+        await rig.stop_firmware(signal.SIGKILL)
+        await rig.sim.cmd("unplug")
+        await rig.start_firmware()
+        await rig.wait_call("StatusNotification", since=mark, connectorId=1, status="Available")
+        rig.assert_order("StatusNotification(1 Finishing)", "StatusNotification(1 Available)", since=mark)
+        rig.assert_order(SUMMARY, "StopTransaction(PowerLoss)", since=mark)
+        rig.assert_count("DataTransfer(VehicleInfo)", 0, since=mark)
+        await whole_session(rig)
+        rig.assert_session(REMOTE_STOP.session)
+
+
+async def _keeps_the_checkpoint(tmp_path: Path) -> None:
+    """What had flowed 10 s after the start is not lost, and the state of charge is known."""
+    async with QuickRig(tmp_path) as rig:
+        await begin(rig)
+        sample = await rig.wait_call("MeterValues", timestamp=after_start(rig, 10), timeout=15)
+        await charge(rig, 0.7)
+        await rig.restart_firmware(signal.SIGKILL)
+        stop = await rig.wait_call("StopTransaction")
+        assert stop.payload["meterStop"] >= int(field_of(sample, ENERGY)) - 1  # taken at the same time, or just before
+        assert "finalSoc" in json.loads(sends(rig, SUMMARY)[-1].payload["data"])
+        assert utc(stop.payload["timestamp"]) >= utc(after_start(rig, 10)) - 1
+        _assert_register(rig, (await rig.sim.state())["energy_wh"])
 
 
 async def _asked_to_end(path: Path, number: signal.Signals, end: str, online: bool) -> None:
@@ -199,8 +236,11 @@ async def _asked_to_end(path: Path, number: signal.Signals, end: str, online: bo
 
 
 @system_test
-async def test_asked_to_end(tmp_path: Path) -> None:
+async def test_order_after_the_end(tmp_path: Path) -> None:
     await together(
+        cut=_order_after_a_power_cut(tmp_path / "cut"),
+        dark=_leaves_in_the_dark(tmp_path / "dark"),
+        checkpoint=_keeps_the_checkpoint(tmp_path / "checkpoint"),
         online=_asked_to_end(tmp_path, signal.SIGTERM, "none", True),
         offline=_asked_to_end(tmp_path, signal.SIGTERM, "none", False),
         stopped=_asked_to_end(tmp_path, signal.SIGTERM, "remote-stop", True),

@@ -45,6 +45,14 @@ async def _session(path: Path) -> None:
         assert KEY not in str(answer)
 
 
+async def _basic(path: Path) -> None:
+    """The key without TLS."""
+    settings = {"ocpp.authorization_key": KEY}
+    async with QuickRig(path, "basic", settings=settings, csms={"basic_auth": KEY.encode()}) as rig:
+        await whole_session(rig)
+        rig.assert_session(REMOTE_STOP.session)
+
+
 async def _never(rig: QuickRig, why: str) -> None:
     """It tries again and again, says why, and sends nothing."""
     async with rig:
@@ -54,9 +62,11 @@ async def _never(rig: QuickRig, why: str) -> None:
 
 
 @system_test
-async def test_verified(tmp_path: Path) -> None:
+async def test_only_who_is_verified(tmp_path: Path) -> None:
     server, other = _certificates(tmp_path / "server"), _certificates(tmp_path / "other")
     elsewhere, expired = _certificates(tmp_path / "name", "elsewhere.example"), _certificates(tmp_path / "old", days=-1)
+
+    basic = {"basic_auth": KEY.encode()}
 
     def rig(name: str, server: Certificates, trusted: Path, key: str = KEY) -> QuickRig:
         return _secure(tmp_path, name, server, trusted, key, wait_registered=False)
@@ -67,24 +77,7 @@ async def test_verified(tmp_path: Path) -> None:
         wrong_name=_never(rig("name-of-host", elsewhere, elsewhere.ca_file), "certificate"),
         expired=_never(rig("expired", expired, expired.ca_file), "certificate"),
         wrong_key=_never(rig("key", server, server.ca_file, "wrong" + KEY), "401"),
+        no_key=_never(QuickRig(tmp_path, "no-key", csms=basic, wait_registered=False), "401"),
+        unknown=_never(QuickRig(tmp_path, "?", csms={"identities": ["CP-1"]}, wait_registered=False), "404"),
+        basic=_basic(tmp_path),
     )
-
-
-@system_test
-async def test_without_tls(tmp_path: Path) -> None:
-    """HTTP Basic over ws; a missing key gets 401, an unknown identity 404."""
-
-    async def basic() -> None:
-        async with QuickRig(
-            tmp_path, "basic", settings={"ocpp.authorization_key": KEY}, csms={"basic_auth": KEY.encode()}
-        ) as rig:
-            await whole_session(rig)
-            rig.assert_session(REMOTE_STOP.session)
-
-    async def no_key() -> None:
-        await _never(QuickRig(tmp_path, "no-key", csms={"basic_auth": KEY.encode()}, wait_registered=False), "401")
-
-    async def unknown() -> None:
-        await _never(QuickRig(tmp_path, "unknown", csms={"identities": ["CP-1"]}, wait_registered=False), "404")
-
-    await together(basic=basic(), no_key=no_key(), unknown=unknown())
