@@ -4,6 +4,6 @@
 `ocpp16.store` keeps what must survive. Nothing here knows any hardware.
 """
 
-from .chargepoint import ChargePoint, Hooks
+from .chargepoint import ChargePoint
 
-__all__ = ("ChargePoint", "Hooks")
+__all__ = ("ChargePoint",)

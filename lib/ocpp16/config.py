@@ -23,10 +23,11 @@ class Configuration:
         self.rows = rows
         self.save = save
         self.log = log
-        self.values = {}  # canonical name: typed value
-        self.stored = {}  # canonical name: text, of what was changed
+        self.values = {}  # canonical name: typed value, of what was asked for since it changed
+        self.texts = {}  # canonical name: text, where it is not the table's default
+        self.stored = {}  # the same, of what was changed and saved
         self.ignored = 0
-        self._listeners = {}
+        self.listeners = []  # (key, callback)
         cold("ocpp16.config_edit").fill(self, defaults, load())
 
     def get(self, key, default=None):
@@ -34,11 +35,13 @@ class Configuration:
 
         key -- canonical spelling
         """
-        return self.values.get(key, default)
-
-    def text(self, key):
-        """Value as it goes over the wire. KeyError if the key does not exist."""
-        return cold("ocpp16.config_edit").text_of(self.values[key])
+        value = self.values.get(key)
+        if value is None:
+            value = cold("ocpp16.config_edit").value_of(self, key)
+            if value is None:
+                return default
+            self.values[key] = value
+        return value
 
     def change(self, key, text):
         """ChangeConfiguration: check, store, then use. Returns its status.
@@ -62,16 +65,4 @@ class Configuration:
 
     def on_change(self, key, callback):
         """Have callback(key, value) called after each change; what it raises is logged and goes no further."""
-        self._listeners.setdefault(key, []).append(callback)
-
-    def put(self, name, value):
-        """Use a checked value from now on. For config_edit."""
-        if value == self.values[name]:
-            return
-        self.values[name] = value
-        for callback in self._listeners.get(name, ()):
-            try:
-                callback(name, value)
-            except Exception as exc:  # noqa: BLE001 - the value is stored: other listeners and the answer must not suffer
-                if self.log:
-                    self.log.error("config", exc)
+        self.listeners.append((key, callback))

@@ -17,7 +17,7 @@ import json
 
 from micropython import const
 
-from .rpc import OcppError, dumps
+from .errors import OcppError
 
 ACCEPTED = "Accepted"
 REJECTED = "Rejected"
@@ -35,8 +35,11 @@ class Table:
 
     def __init__(self, config):
         self.config = config
-        self.values = config.values
         self._rows = config.rows()
+        self.values = {}  # canonical name: typed value
+        for name, _, kind, default, _, _ in self.each():
+            if name not in self.values:
+                self.values[name] = _typed(kind, config.texts.get(name, default))
 
     def each(self):
         for text in self._rows:
@@ -77,8 +80,9 @@ class Table:
                 except ValueError:
                     continue
                 left.remove(name)
+                self.config.texts[name] = text_of(self.values[name])
                 if stored:
-                    self.config.stored[name] = text_of(self.values[name])
+                    self.config.stored[name] = self.config.texts[name]
         self.config.ignored += len(left)
         if left and self.config.log:
             self.config.log.warn("config", "ignored: " + " ".join([str(name)[:50] for name in left])[:200])
@@ -121,14 +125,33 @@ class Table:
             seen.add(subject)
 
 
+    def use(self, name, value):
+        """Use a checked value from now on, and tell who listens."""
+        config = self.config
+        if value == self.values[name]:
+            return
+        self.values[name] = value
+        config.texts[name] = text_of(value)
+        config.values.pop(name, None)
+        for key, callback in config.listeners:
+            if key == name:
+                try:
+                    callback(name, value)
+                except Exception as exc:  # noqa: BLE001 - the value is stored: others and the answer must not suffer
+                    if config.log:
+                        config.log.error("config", exc)
+
+
 def fill(config, defaults, stored):
-    """Give a new configuration its values: the table's defaults, then presets, then what was stored."""
+    """Give a new configuration its values: presets, then what was stored, over the table's defaults."""
     table = Table(config)
-    for name, _, kind, default, _, _ in table.each():
-        if name not in config.values:
-            config.values[name] = _typed(kind, default)
     table.adopt(defaults, False)
     table.adopt(stored, True)
+
+
+def value_of(config, key):
+    """See Configuration.get; None when there is no such key."""
+    return Table(config).values.get(key)
 
 
 def change(config, key, text):
@@ -145,7 +168,7 @@ def change(config, key, text):
     except ValueError:
         return REJECTED
     text = text_of(value)
-    if value != config.values[name] or config.stored.get(name, text) != text:
+    if value != table.values[name] or config.stored.get(name, text) != text:
         stored = dict(config.stored)
         stored[name] = text
         try:
@@ -155,7 +178,7 @@ def change(config, key, text):
                 config.log.error("config", exc)
             return REJECTED
         config.stored = stored
-        config.put(name, value)
+        table.use(name, value)
     return REBOOT_REQUIRED if row[5] else ACCEPTED
 
 
@@ -163,7 +186,7 @@ def set_internal(config, key, text):
     """See Configuration.set_internal."""
     table = Table(config)
     try:
-        config.put(key, table.checked(table.row(key), text))
+        table.use(key, table.checked(table.row(key), text))
     except ValueError:
         return False
     return True
@@ -185,15 +208,15 @@ def answer(config, keys):
             elif name not in names:
                 names.append(name)
     else:
-        names = [name for name in sorted(config.values) if table.row(name)[1] != "W"]
+        names = [name for name in sorted(table.values) if table.row(name)[1] != "W"]
     parts = []
     for name in names:
         access = table.row(name)[1]
         text = '{"key":"%s","readonly":%s' % (name, "true" if access == "R" else "false")
-        parts.append(text + ("}" if access == "W" else ',"value":%s}' % json.dumps(text_of(config.values[name]))))
+        parts.append(text + ("}" if access == "W" else ',"value":%s}' % json.dumps(text_of(table.values[name]))))
     text = '{"configurationKey":[%s]' % ",".join(parts) if parts or not unknown else "{"
     if unknown:
-        text += '%s"unknownKey":%s' % ("," if parts else "", dumps(unknown))
+        text += '%s"unknownKey":%s' % ("," if parts else "", json.dumps(unknown, separators=(",", ":")))
     return text + "}"
 
 

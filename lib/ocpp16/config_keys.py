@@ -5,6 +5,8 @@ ranges of values that the specification leaves open are choices of this library.
 the longest span that the 30-bit tick counter of MicroPython can wait for.
 """
 
+from cold import cold
+
 # What a direct-current charger measures, and sends by default, in this order.
 MEASURANDS = ("Energy.Active.Import.Register", "Power.Active.Import", "SoC", "Voltage", "Current.Import")
 
@@ -35,6 +37,11 @@ _OF_PROFILES = (  # name of the feature profile, module in keys/
 )
 
 
+def all_rows(connectors, profiles, more):
+    """Rows of a charge point: those of `core_rows` for the profiles of those names, and more (a tuple of texts)."""
+    return core_rows(connectors, [cold("ocpp16.profiles." + name) for name in profiles]) + tuple(more)
+
+
 def core_rows(connectors, profiles, measurands=MEASURANDS):
     """Rows for Configuration: the Core keys, and those of each other profile that is built in.
 
@@ -58,5 +65,5 @@ def core_rows(connectors, profiles, measurands=MEASURANDS):
     ]
     for name, module in _OF_PROFILES:
         if name in names:
-            rows.append(__import__("ocpp16.keys." + module, None, None, ("ROWS",)).ROWS)
+            rows.append(cold("ocpp16.keys." + module).ROWS)
     return tuple(rows)

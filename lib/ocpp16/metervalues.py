@@ -1,7 +1,6 @@
-"""MeterValues: what is sampled when, and its text on the wire.
+"""MeterValues on the wire. A cold module (see lib/cold.py).
 
-Source: OCPP 1.6 edition 2, sections 4.7, 7.33 (SampledValue), and the configuration keys
-MeterValueSampleInterval and MeterValuesSampledData.
+Source: OCPP 1.6 edition 2, sections 4.7, 7.33 (SampledValue), and the configuration key MeterValuesSampledData.
 """
 
 from .outbox import TX
@@ -22,35 +21,11 @@ def sampled_values(evse, measurands, context):
     return "[" + ",".join(parts) + "]" if parts else ""
 
 
-def payload(connector_id, stamp, values, in_transaction=True):
-    """Text of a MeterValues.req with one MeterValue; values is the text of `sampled_values`."""
-    return '{"connectorId":%d,%s"meterValue":[{"timestamp":"%s","sampledValue":%s}]}' % (
+def payload(connector_id, stamp, values):
+    """Text of a MeterValues.req with one MeterValue of a transaction; values is the text of `sampled_values`."""
+    return '{"connectorId":%d,"transactionId":%s,"meterValue":[{"timestamp":"%s","sampledValue":%s}]}' % (
         connector_id,
-        '"transactionId":%s,' % TX if in_transaction else "",
+        TX,
         stamp,
         values,
     )
-
-
-class Schedule:
-    """Absolute sampling times: origin + n * interval, never "after the last one".
-
-    A sample that comes late keeps the time it was due, and one that was missed by more than
-    an interval is skipped, not made up.
-    """
-
-    def __init__(self, origin, interval_ms):
-        self.origin = origin  # uptime ms
-        self.interval_ms = interval_ms
-        self.n = 0  # the last sample taken
-
-    def wait_ms(self, now):
-        """Milliseconds until the next sample is due; 0: now. None: sampling is off."""
-        if not self.interval_ms:
-            return None
-        return max(0, self.origin + (self.n + 1) * self.interval_ms - now)
-
-    def take(self, now):
-        """Uptime the due sample belongs to. Call only when wait_ms() is 0."""
-        self.n = (now - self.origin) // self.interval_ms
-        return self.origin + self.n * self.interval_ms

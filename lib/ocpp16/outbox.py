@@ -11,6 +11,8 @@ Two lanes, one CALL at a time (OCPP-J 1.6, section 4.1.1):
 Payloads are kept as JSON text, so that a repeated message is the same to the byte. Two marks
 are filled in when a message is first sent: TX, the transaction id, which may be unknown while
 offline, and TIME_MARK + "boot:uptime" for a time at which the clock was not set yet.
+
+What an answer does to the queue is in answers, what is needed on bad days in backlog.
 """
 
 import asyncio
@@ -38,7 +40,7 @@ class Call:
         self.action = action
         self.text = text  # JSON text of the payload; None: only in the store
         self.kind = kind  # None: direct
-        self.tx = tx  # local key of the transaction, or None
+        self.tx = tx  # local key of the transaction (of a status: its connector's number), or None
         self.keep = keep  # False: may be thinned out when space runs short
         self.seq = seq  # number in the store; None: not stored (yet)
         self.tries = 0  # sends that failed
@@ -47,7 +49,7 @@ class Call:
 
 
 class Outbox:
-    """The queue and the direct calls. Owns their order, their storage and their retries.
+    """The queue and the direct calls. Owns their order and their storage.
 
     policy(call) -> (attempts in total, wait_ms before the next one).
     on_answer(call, payload, final) -- a queued call was answered (payload), failed once
@@ -55,230 +57,101 @@ class Outbox:
     """
 
     def __init__(self, clock, store, log, policy, on_answer):
-        self._clock = clock
-        self._store = store
-        self._log = log
-        self._policy = policy
-        self._on_answer = on_answer
+        self.clock = clock
+        self.store = store
+        self.log = log
+        self.policy = policy
+        self.on_answer = on_answer
         self.event = asyncio.Event()  # set when there may be something to send
-        self._direct = []
-        self.boot = store.get("boot", 0) + 1
-        store.put("boot", self.boot)
-        self._uid_prefix = "%x%s-" % (self.boot, _random_hex())
-        self._uid_count = 0
+        self.calls = []  # the direct ones
+        self.queue = []
         self.tx_ids = {}  # local transaction key -> transactionId, for what is still queued
-        for key, tx_id in store.get("txids", ()):
-            self.tx_ids[key] = tx_id
-        self.gave_up = 0
-        self.thinned = 0
+        self.gave_up = self.thinned = 0
+        self._count = 0  # messages of this boot
         self._unsaved_since = None
-        self._queue = cold("ocpp16.recovery").waiting_calls(store, log)
+        cold("ocpp16.backlog").open_outbox(self)  # also sets boot, the number of this boot, and uid, how its ids begin
 
     # -- putting in
 
     def direct(self, action, text="{}", then=None):
         """Queue a direct call. then(payload, None) gets its answer, or then(None, error text)."""
-        self._direct.append(Call(self._new_uid(), action, text, then=then))
-        self.event.set()
+        self.calls.append(self._new(action, text, then=then))
 
-    def status(self, connector_id, text):
-        """Queue a StatusNotification; the connector number finds it again."""
-        self._queue.append(Call(self._new_uid(), "StatusNotification", text, KIND_STATUS, connector_id))
-        self.event.set()
-
-    def status_first(self, calls):
-        """Put (connector_id, text) statuses before everything that waits: the state after a reconnect."""
-        self._queue[:0] = [Call(self._new_uid(), "StatusNotification", text, KIND_STATUS, n) for n, text in calls]
-        self.event.set()
-
-    def add(self, action, text, kind, tx=None, urgent=True, keep=True):
-        """Queue a stored message. urgent -- durable when this returns; False: within 60 s.
+    def add(self, action, text, kind, tx=None, urgent=True, keep=True, first=False):
+        """Queue a message. urgent -- durable when this returns; False: within 60 s, or never for a status.
 
         When storing fails the message is still sent, from RAM, and the failure is logged.
+        first -- before everything that waits: the statuses after a reconnect.
         """
-        call = Call(self._new_uid(), action, text, kind, tx, keep)
-        self._queue.append(call)
+        self.queue.insert(0 if first else len(self.queue), self._new(action, text, kind, tx, keep))
         if urgent:
-            self.flush()
+            self._flush()
         elif self._unsaved_since is None:
-            self._unsaved_since = self._clock.uptime_ms()
-        if len(self._queue) > _MAX_QUEUE:
-            self._thin()
-        self.event.set()
+            self._unsaved_since = self.clock.uptime_ms()
+        if len(self.queue) > _MAX_QUEUE:
+            cold("ocpp16.backlog").thin(self)
 
-    def flush(self):
+    def _new(self, *what, **more):
+        self._count += 1
+        self.event.set()
+        return Call(self.uid + str(self._count), *what, **more)
+
+    def _flush(self):
         """Store every message that is in RAM only, in order."""
         self._unsaved_since = None
-        for call in self._queue:
+        for call in self.queue:
             if call.seq is None and call.kind != KIND_STATUS:
                 try:
-                    call.seq = self._store.append(
+                    call.seq = self.store.append(
                         json.dumps((call.uid, call.action, call.kind, call.tx, call.keep, call.text))
                     )
-                except OSError as exc:
-                    self._log.error("outbox", exc)
+                except (MemoryError, OSError) as exc:
+                    self.log.error("outbox", exc)
                     return
 
     def tick(self):
         """Call about once a second: stores what has waited long enough."""
         since = self._unsaved_since
-        if since is not None and self._clock.uptime_ms() - since >= _FLUSH_MS:
-            self.flush()
+        if since is not None and self.clock.uptime_ms() - since >= _FLUSH_MS:
+            self._flush()
 
-    # -- asking
-
-    def __len__(self):
-        return len(self._queue) + len(self._direct)
-
-    def has(self, action, tx):
-        """Is a message of that action for that transaction still waiting?"""
-        return any(call.action == action and call.tx == tx for call in self._queue)
+    # -- taking out
 
     def next(self, accepted):
         """Return (call, wait_ms): the call to send now or None, and how long until one may be due (None: unknown).
 
         accepted -- False before BootNotification is accepted: only direct calls go.
         """
-        if self._direct:
-            return self._direct[0], 0
-        if not accepted:
-            return None, None
-        now = self._clock.uptime_ms()
+        if self.calls:
+            return self.calls[0], 0
         wait = None
-        for call in self._queue:
-            if call.kind == KIND_STATUS:
-                return call, 0
-            if wait is not None:
-                continue  # behind a message that waits for its next attempt, in order
-            if call.not_before <= now:
-                return call, 0
-            wait = call.not_before - now
-            if call.kind == KIND_VENDOR:
-                break  # its wait is short, and what follows in a session tells the rest of the story
+        if accepted:
+            now = self.clock.uptime_ms()
+            for call in self.queue:
+                if call.kind == KIND_STATUS:
+                    return call, 0
+                if wait is not None:
+                    continue  # behind a message that waits for its next attempt, in order
+                if call.not_before <= now:
+                    return call, 0
+                wait = call.not_before - now
+                if call.kind == KIND_VENDOR:
+                    break  # its wait is short, and what follows in a session tells the rest of the story
         return None, wait
 
     def payload(self, call):
         """Text to send: marks filled in, once and for all repeats. None: unreadable, logged and dropped."""
         text = call.text
-        if text is None:
-            try:
-                text = json.loads(self._store.read(call.seq))[5]
-            except (KeyError, ValueError, IndexError, TypeError):
-                self._log.error("outbox", "%s is unreadable" % call.action)
-                self._discard(call)
-                return None
-        if TX in text:
+        if text is None or TIME_MARK in text:
+            text = cold("ocpp16.backlog").text_of(self, call)
+        if text is not None and TX in text:
             text = text.replace(TX, str(self.tx_ids.get(call.tx, -1)))
-        while TIME_MARK in text:
-            head, mark, tail = text.split(TIME_MARK, 2)
-            text = head + self._late_time(mark) + tail
         call.text = text
         return text
 
-    def _late_time(self, mark):
-        from .timestamp import format_utc
-
-        boot, uptime = mark.split(":")
-        if int(boot) != self.boot:
-            uptime = 0  # that boot never learnt the time: this boot's start is the latest it can have been
-        return format_utc(self._clock.utc_at(int(uptime)))
-
-    # -- taking out
-
-    def answered(self, call, payload):
-        """The call has its CALLRESULT. The handler runs before the message leaves the store."""
-        if call.kind is None:
-            self._settle_direct(call, payload, None)
-        elif call.kind == KIND_STATUS:
-            self._drop(call)
-        elif call.kind == KIND_VENDOR and payload["status"] != "Accepted":
-            self.refused(call, "status " + payload["status"])
-        else:
-            self._finish(call, payload)
-
-    def refused(self, call, error):
-        """CALLERROR, unusable answer, or none in time, while the link was up: one attempt is used up."""
-        if call.kind is None:
-            self._settle_direct(call, None, error)
-            return
-        if call.kind == KIND_STATUS:
-            self._drop(call)
-            return
-        call.tries += 1
-        attempts, wait_ms = self._policy(call)
-        if call.tries < attempts:
-            call.not_before = self._clock.uptime_ms() + wait_ms
-            self._on_answer(call, None, False)
-            return
-        self.gave_up += 1
-        self._log.error("outbox", "%s given up after %d attempts: %s" % (call.action, call.tries, error))
-        self._finish(call, None)
-
-    def find_waiting(self, uid):
-        """The queued call with that id which waits for its next attempt, or None: a late answer still counts."""
-        for call in self._queue:
-            if call.uid == uid and call.tries:
-                return call
-        return None
-
-    def link_lost(self):
-        """The link broke: statuses are history, direct calls fail, the rest stays where it is."""
-        self._queue = [call for call in self._queue if call.kind != KIND_STATUS]
-        for call in list(self._direct):
-            self._settle_direct(call, None, "link lost")
-
-    def drop(self, action, tx):
-        """Take waiting messages of that action and transaction key out, unsent."""
-        for call in [c for c in self._queue if c.action == action and c.tx == tx]:
-            self._discard(call)
-
-    def set_tx_id(self, key, tx_id):
-        """The CSMS named the transaction: durable before StartTransaction leaves the store."""
-        self.tx_ids[key] = tx_id
-        self._store.put("txids", list(self.tx_ids.items()))
-
-    def _settle_direct(self, call, payload, error):
-        if call in self._direct:
-            self._direct.remove(call)
-            if call.then is not None:
-                call.then(payload, error)
-
-    def _finish(self, call, payload):
-        self._on_answer(call, payload, True)
-        if call.seq is not None and payload is None:
-            self._store.bury(call.seq)
-            self._drop(call)
-        else:
-            self._discard(call)
-        if call.tx in self.tx_ids and call.action == "StopTransaction":
-            del self.tx_ids[call.tx]
-            self._store.put("txids", list(self.tx_ids.items()))
-
-    def _discard(self, call):
+    def discard(self, call):
+        """Take a call out of the queue and the store."""
         if call.seq is not None:
-            self._store.discard(call.seq)
-        self._drop(call)
-
-    def _drop(self, call):
-        if call in self._queue:
-            self._queue.remove(call)
-
-    def _thin(self):
-        """Drop every second MeterValues that may go, oldest first, not the ones that were already tried."""
-        drop = False
-        for call in [c for c in self._queue if not c.keep and not c.tries]:
-            if drop:
-                self._discard(call)
-                self.thinned += 1
-            drop = not drop
-
-    def _new_uid(self):
-        self._uid_count += 1
-        return self._uid_prefix + str(self._uid_count)
-
-
-def _random_hex():
-    import binascii
-    import os
-
-    return str(binascii.hexlify(os.urandom(4)), "utf-8")
+            self.store.discard(call.seq)
+        if call in self.queue:
+            self.queue.remove(call)

@@ -1,4 +1,4 @@
-"""What the answers to BootNotification and Heartbeat mean. A cold module (see lib/cold.py).
+"""BootNotification, Heartbeat, and the end of a connection. A cold module (see lib/cold.py).
 
 Sources: OCPP 1.6 edition 2, sections 4.2 and 4.6.
 """
@@ -8,13 +8,32 @@ import random
 from cold import cold
 from micropython import const
 
-from .timestamp import format_utc
-
 _RETRY_MS = const(30_000)  # no answer, or interval 0: try again after this plus a random part
 _STEP_S = const(2)  # smaller differences of the clock are left alone: they are network delay
 
 
-def booted(cp, conf, asked):
+def boot(cp, now):
+    """Send BootNotification."""
+    cp.boot_pending = True
+    cp.outbox.direct("BootNotification", cp.boot_info, lambda conf, error: _booted(cp, conf, now))
+
+
+def beat(cp, now):
+    """Send Heartbeat."""
+    cp.heartbeat_at = now
+    cp.outbox.direct("Heartbeat", "{}", lambda conf, error: _beaten(cp, conf, now))
+
+
+def link_lost(cp):
+    """The connection has ended: nobody answers, and nobody waits for answers."""
+    cold("ocpp16.answers").link_lost(cp.outbox)
+    cp.answered()
+    session = cold("ocpp16.session")
+    for connector in cp.connectors:
+        session.link_lost(connector)
+
+
+def _booted(cp, conf, asked):
     """The answer to BootNotification (None: there was none) that was queued at uptime `asked`."""
     now = cp.clock.uptime_ms()
     cp.boot_pending = False
@@ -32,10 +51,10 @@ def booted(cp, conf, asked):
     if interval > 0:
         cp.config.set_internal("HeartbeatInterval", str(interval))
     cp.heartbeat_at = now
-    cp.welcome()
+    cold("ocpp16.statuses").welcome(cp)
 
 
-def beaten(cp, conf, asked):
+def _beaten(cp, conf, asked):
     """The answer to Heartbeat (None: there was none)."""
     if conf is not None:
         _set_clock(cp, conf["currentTime"], cp.clock.uptime_ms() - asked)
@@ -56,4 +75,4 @@ def _set_clock(cp, text, round_trip_ms):
     now = cp.clock.utc()
     if now is None or abs(seconds - now) > _STEP_S:
         cp.clock.set_utc(seconds, ms % 1000)
-        cp.log.info("ocpp", "clock set to " + format_utc(seconds))
+        cp.log.info("ocpp", "clock set to " + cold("ocpp16.timestamp").format_utc(seconds))

@@ -1,4 +1,6 @@
-"""OCPP-J message arrays: text to fields and back. Pure. Source: OCPP-J 1.6, section 4, and its errata sheet.
+"""OCPP-J message arrays: text to fields and back. Pure, and a cold module (see lib/cold.py).
+
+Source: OCPP-J 1.6, section 4, and its errata sheet.
 
 CALL        [2, "<id>", "<Action>", {payload}]
 CALLRESULT  [3, "<id>", {payload}]
@@ -10,6 +12,8 @@ import json
 from cold import cold
 from micropython import const
 
+from .errors import OcppError
+
 CALL = 2
 CALLRESULT = 3
 CALLERROR = 4
@@ -20,20 +24,6 @@ _MAX_DESCRIPTION = const(255)  # later OCPP editions give this limit; nothing lo
 _MAX_DEPTH = const(10)  # the deepest legal message (SetChargingProfile) needs 6
 _MAX_STRUCTURE = const(4000)  # bytes that are neither blank nor inside a string: bounds the number of values and digits
 _COMPACT = (",", ":")
-
-
-class OcppError(Exception):
-    """Raised when a request cannot be served; becomes a CALLERROR.
-
-    code -- an error code of OCPP-J 1.6, section 4.2.3, in the 1.6 spelling;
-    description -- text for a person, names the field;  details -- dict or None.
-    """
-
-    def __init__(self, code, description="", details=None):
-        super().__init__("%s: %s" % (code, description))
-        self.code = code
-        self.description = description
-        self.details = details
 
 
 class Malformed(OcppError):
@@ -101,11 +91,6 @@ def _call(message, size, uid):
     elif type(payload) is not dict:
         raise Malformed("payload is not an object", uid)
     return CALL, uid, action, payload, None
-
-
-def pack_call(uid, action, payload_text):
-    """Return the text of a CALL. payload_text -- JSON text, already compact; action -- a plain name."""
-    return '[2,%s,"%s",%s]' % (json.dumps(uid), action, payload_text)
 
 
 def pack_result(uid, payload):

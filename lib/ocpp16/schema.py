@@ -9,7 +9,7 @@ receives is there. See messages/__init__.py for the notation.
 from cold import cold
 from micropython import const
 
-from .rpc import OcppError
+from .errors import OcppError
 
 UP = const(1)  # charge point to central system
 DOWN = const(2)

@@ -3,10 +3,35 @@
 import asyncio
 import json
 
+import cold
 from fakes import FakeLog
 
-from ocpp16 import ChargePoint, Hooks
+
+class Rooms:
+    """Stands in for `cold.cold`: keeps cold modules, since from source each load would compile them again.
+
+    fail -- callable(name) that may raise what loading may raise, or None
+    """
+
+    def __init__(self, load):
+        self._load = load
+        self._kept = {}
+        self.fail = None
+
+    def __call__(self, name):
+        if self.fail is not None:
+            self.fail(name)
+        if name not in self._kept:
+            self._kept[name] = self._load(name)
+        return self._kept[name]
+
+
+rooms = cold.cold = Rooms(cold.cold)  # before anything of ocpp16 is imported
+
+from ocpp16 import ChargePoint
+from ocpp16.hooks import Hooks
 from ocpp16.ramstore import RamStore
+from supervisor import Supervisor
 
 T0 = 1_769_000_000  # 2026-01-21T12:53:20Z
 
@@ -48,6 +73,7 @@ class Socket:
     async def close(self):
         if self._csms.socket is self:
             self._csms.socket = None
+        self.deliver(None)
 
 
 class Csms:
@@ -268,6 +294,19 @@ class Bench:
     def start(self):
         self._task = asyncio.create_task(self.cp.run())
 
+    def start_supervised(self):
+        """Like `start`, under the supervisor of the product: what dies switches off and lives again."""
+        self._task = asyncio.create_task(self._supervised())
+
+    async def _supervised(self):
+        supervisor = Supervisor(self.clock, self.log, lambda: [evse.permit(False) for evse in self.evses])
+        supervisor.start("connectors", self.cp.run_connectors, critical=True, backoff_max_ms=2000)
+        supervisor.start("ocpp", self.cp.run_link, critical=True)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await supervisor.stop_all()
+
     async def end(self):
         """Take the power away."""
         self._task.cancel()
@@ -284,8 +323,11 @@ class Bench:
             await asyncio.sleep_ms(10)
         raise AssertionError("never happened; story: %s; log: %s" % (self.csms.story(), self.log.lines[-5:]))
 
-    async def online(self):
-        self.start()
+    async def online(self, supervised=False):
+        if supervised:
+            self.start_supervised()
+        else:
+            self.start()
         await self.until(lambda: self.csms.story() == ["BootNotification", "Available"])
 
     async def plug(self):

@@ -8,7 +8,7 @@ from ocpp16 import config_keys
 from ocpp16.config import Configuration
 from ocpp16.config_edit import Table
 from ocpp16.keys import core, firmware, local_auth, reservation, security, smart_charging
-from ocpp16.rpc import OcppError
+from ocpp16.errors import OcppError
 
 A, R, N, B = "Accepted", "Rejected", "NotSupported", "RebootRequired"
 
@@ -67,6 +67,11 @@ def _core(store=None, presets=None, connectors=1, more=(), log=None):
     return Configuration(lambda: rows, presets or {}, store.load, store.save, log)
 
 
+def _text(config, key):
+    """The value on the wire."""
+    return json.loads(config.get_configuration([key]))["configurationKey"][0]["value"]
+
+
 def test_defaults_of_the_core_keys():
     config = _core()
     for key, value in (
@@ -90,8 +95,8 @@ def test_defaults_of_the_core_keys():
     ):
         assert config.get(key) == value and type(config.get(key)) is type(value), key
     assert config.get("BlinkRepeat") is None and config.get("BlinkRepeat", 3) == 3
-    assert config.text("MeterValuesSampledData").startswith("Energy.Active.Import.Register,Power.Active.Import,SoC,")
-    assert config.text("StopTransactionOnInvalidId") == "true"
+    assert _text(config, "MeterValuesSampledData").startswith("Energy.Active.Import.Register,Power.Active.Import,SoC,")
+    assert _text(config, "StopTransactionOnInvalidId") == "true"
     assert config.ignored == 0
 
 
@@ -139,16 +144,16 @@ def test_rows_of_profiles():
     store = Store()
     config = Configuration(lambda: config_keys.core_rows(2, (Core, Smart)), {}, store.load, store.save)
     assert config.get("NumberOfConnectors") == 2
-    assert config.text("SupportedFeatureProfiles") == "Core,SmartCharging"
-    assert config.text("ChargingScheduleAllowedChargingRateUnit") == "Current,Power"
+    assert _text(config, "SupportedFeatureProfiles") == "Core,SmartCharging"
+    assert _text(config, "ChargingScheduleAllowedChargingRateUnit") == "Current,Power"
     assert _core().get("ChargeProfileMaxStackLevel") is None
     fewer = config_keys.core_rows(1, (Core,), ("Voltage", "Voltage.L1", "SoC"))
     config = Configuration(lambda: fewer, {}, store.load, store.save)
-    assert config.text("MeterValuesSampledData") == "SoC,Voltage"
+    assert _text(config, "MeterValuesSampledData") == "SoC,Voltage"
     assert config.change("MeterValuesSampledData", "Voltage.L1") == A
     assert config.change("MeterValuesSampledData", "Voltage.L2") == R
     none = config_keys.core_rows(1, (), ())
-    assert Configuration(lambda: none, {}, store.load, store.save).text("MeterValuesSampledData") == ""
+    assert _text(Configuration(lambda: none, {}, store.load, store.save), "MeterValuesSampledData") == ""
 
 
 def test_change():
@@ -175,7 +180,7 @@ def test_change():
     ):
         assert config.change(key, text) == want, (key, text)
         assert config.get(key) == value, (key, text)
-    assert config.text("Flag") == "false" and config.text("List") == "" and config.text("Number") == "10"
+    assert _text(config, "Flag") == "false" and _text(config, "List") == "" and _text(config, "Number") == "10"
     again, _ = _mixed(store)
     for key in ("Number", "Flag", "List", "Same", "Name", "Secret", "Late", "Open"):
         assert again.get(key) == config.get(key), key
@@ -257,7 +262,7 @@ def test_sampled_data():
     assert config.change("MeterValuesSampledData", "SoC, Voltage") == A
     assert config.change("StopTxnSampledData", "SoC") == A
     assert config.change("StopTxnSampledData", "") == A
-    assert config.text("MeterValuesSampledData") == "SoC,Voltage"
+    assert _text(config, "MeterValuesSampledData") == "SoC,Voltage"
 
 
 def test_sampled_data_length_limit():

@@ -1,11 +1,12 @@
 """The charge point engine against a scripted central system, under virtual time."""
-# heapsize: 1m
+# heapsize: 8m
+# timeout: 180
 
 import asyncio
 import json
 
 from fakes import virtual_run
-from scripted_csms import T0, Bench
+from scripted_csms import T0, Bench, rooms
 
 from ocpp16.ramstore import RamStore
 
@@ -582,3 +583,87 @@ def test_a_day_of_meter_values_does_not_drift():
         assert last[:10] == "2026-01-22" and int(last[17:19]) == (int(first[17:19]) + 10 * count[0]) % 60
 
     run(scenario)  # the fake clock starts 20 s before its ticks wrap
+
+
+class Missing:
+    """Makes loading of cold modules fail. `count` tells how often it did."""
+
+    def __init__(self, module, error):
+        self.count = 0
+        self._module = module
+        self._error = error
+
+    def __call__(self, name):
+        if name == self._module:
+            self.count += 1
+            raise self._error
+
+    def __enter__(self):
+        rooms.fail = self
+
+    def __exit__(self, *_):
+        rooms.fail = None
+
+
+def test_a_cold_part_that_cannot_be_loaded_delays_the_end_but_not_the_power():
+    for module, error in (
+        ("ocpp16.session", MemoryError()),
+        ("ocpp16.session", ImportError("no module")),
+        ("ocpp16.metervalues", OSError(5)),
+        ("ocpp16.timestamp", MemoryError()),
+        ("ocpp16.statuses", MemoryError()),
+    ):
+
+        async def scenario(b, module=module, error=error):
+            await b.online(supervised=True)
+            await b.plug()
+            await b.charging()
+            await b.until(lambda: b.csms.story()[-1] == "MeterValues")
+            missing = Missing(module, error)
+            with missing:
+                b.connector.stop("EmergencyStop")
+                assert not b.evse.permitted  # before anything of the end is needed
+                await asyncio.sleep_ms(7000)
+                assert missing.count > 2 and not b.evse.permitted
+                assert "StopTransaction" not in b.csms.story() and b.connector.transaction is not None
+            await b.until(lambda: "StopTransaction" in b.csms.story())
+            end = b.csms.story()[b.csms.story().index("Charging") + 1 :]
+            assert end == ["MeterValues"] * 2 + ["SessionSummary", "Finishing", "StopTransaction"], end
+            assert b.csms.calls("StopTransaction")[0]["reason"] == "EmergencyStop"
+            assert b.store.get("tx1") is None and b.connector.transaction is None and len(b.evse.switches) == 2
+
+        run(scenario)
+
+
+def test_an_unplug_switches_off_even_if_no_cold_part_can_be_loaded():
+    async def scenario(b):
+        await b.online(supervised=True)
+        await b.plug()
+        await b.charging()
+        with Missing("ocpp16.session", MemoryError()):
+            b.evse.is_plugged = False
+            await b.until(lambda: not b.evse.permitted, 110)
+            assert b.connector.transaction.reason == "EVDisconnected"
+        await b.until(lambda: b.csms.story()[-1] == "Available")
+        assert b.csms.story()[-4:] == ["SessionSummary", "Finishing", "StopTransaction", "Available"]
+
+    run(scenario)
+
+
+def test_a_cold_part_that_cannot_be_loaded_delays_the_start():
+    for module in ("ocpp16.session", "ocpp16.timestamp", "ocpp16.metervalues"):
+
+        async def scenario(b, module=module):
+            await b.online(supervised=True)
+            await b.plug()
+            missing = Missing(module, MemoryError())
+            with missing:
+                b.connector.claim("T")
+                await asyncio.sleep_ms(5000)
+                assert missing.count > 2 and b.evse.switches == [] and b.connector.transaction is None
+                assert "StartTransaction" not in b.csms.story()
+            await b.until(lambda: "Charging" in b.csms.story())
+            assert b.csms.story()[-2:] == ["StartTransaction", "Charging"]
+            assert len(b.csms.calls("StartTransaction")) == 1
+
+        run(scenario)

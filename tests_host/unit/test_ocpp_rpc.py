@@ -187,7 +187,6 @@ def test_escapes():
 
 
 def test_pack():
-    assert rpc.pack_call("7", "Heartbeat", "{}") == '[2,"7","Heartbeat",{}]'
     assert rpc.pack_result("7", {}) == '[3,"7",{}]'
     assert rpc.pack_result("7", {"status": "Accepted"}) == '[3,"7",{"status":"Accepted"}]'
     assert rpc.pack_result("7", {"a": [1, True, "x"]}) == '[3,"7",{"a":[1,true,"x"]}]'
@@ -200,7 +199,6 @@ def test_pack():
 def test_pack_escapes():
     for nasty in ('"', "\\", "a\\", "\n\r\t", "\x00\x01\x1f\x7f", "é😀\u2028", "</script>", '","x'):
         for text, at in (
-            (rpc.pack_call(nasty, "X", rpc.dumps({"a": nasty})), 1),
             (rpc.pack_result(nasty, {nasty: nasty}), 1),
             (rpc.pack_error(nasty, "GenericError", nasty, {nasty: 1}), 1),
         ):

@@ -2,6 +2,6 @@
 
 A module holds `on_<Action>(cp, payload) -> payload of the answer` for every CALL of its
 profile that the central system may send. Payloads are validated before; a handler raises
-`rpc.OcppError` for what only it can know, answers at once and never waits: what takes time
+`errors.OcppError` for what only it can know, answers at once and never waits: what takes time
 starts through `cp.after_answer`.
 """

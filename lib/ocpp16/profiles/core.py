@@ -3,6 +3,8 @@
 Source: OCPP 1.6 edition 2, sections 5.3, 5.6, 5.8, 5.11 and 5.12.
 """
 
+from cold import cold
+
 NAME = "Core"
 
 
@@ -25,24 +27,15 @@ def on_DataTransfer(cp, payload):
 def on_RemoteStartTransaction(cp, payload):
     """Accepted means "will try": the answer goes first, then Authorize (if configured), then the start."""
     id_tag = payload["idTag"]
-    connector = _startable(cp, payload.get("connectorId"), id_tag) if cp.online else None
+    tags = cold("ocpp16.tags")
+    connector = tags.startable(cp, payload.get("connectorId", 0), id_tag) if cp.online else None
     if connector is None:
         return {"status": "Rejected"}
     if cp.config.get("AuthorizeRemoteTxRequests"):
-        cp.after_answer(lambda: cp.authorize(id_tag, connector))
+        cp.after_answer(lambda: tags.authorize(cp, id_tag, connector))
     else:
         cp.after_answer(lambda: connector.claim(id_tag))
     return {"status": "Accepted"}
-
-
-def _startable(cp, connector_id, id_tag):
-    """The connector to start: the given one, else a plugged one, else any that is free. None: there is none."""
-    if connector_id is not None:
-        connector = cp.connector(connector_id)
-        return connector if connector is not None and connector.can_start(id_tag) else None
-    free = [c for c in cp.connectors if c.can_start(id_tag)]
-    free.sort(key=lambda c: not c.plugged)
-    return free[0] if free else None
 
 
 def on_RemoteStopTransaction(cp, payload):

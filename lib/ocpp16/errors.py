@@ -1,0 +1,15 @@
+"""What a handler of a request may raise."""
+
+
+class OcppError(Exception):
+    """Raised when a request cannot be served; becomes a CALLERROR.
+
+    code -- an error code of OCPP-J 1.6, section 4.2.3, in the 1.6 spelling;
+    description -- text for a person, names the field;  details -- dict or None.
+    """
+
+    def __init__(self, code, description="", details=None):
+        super().__init__("%s: %s" % (code, description))
+        self.code = code
+        self.description = description
+        self.details = details

@@ -1,0 +1,20 @@
+"""What an application may add to the course of a session."""
+
+
+class Hooks:
+    """Every method returns quickly. Any object with these methods will do."""
+
+    def plugged_in(self, connector):
+        """A vehicle came; its Preparing is queued."""
+
+    def unplugged(self, connector):
+        """The vehicle left."""
+
+    def before_start(self, connector):
+        """StartTransaction is queued right after this returns."""
+
+    def checkpoint(self, connector, tx):
+        """Return a small JSON-able value to keep as `tx.extra`, or None; it survives a power cut."""
+
+    def session_ended(self, connector, tx):
+        """Power is off; Finishing and StopTransaction are queued right after this returns."""

@@ -1,0 +1,86 @@
+"""What a received message does: requests are served, answers reach their call. A cold module (see lib/cold.py).
+
+Sources: OCPP-J 1.6, sections 4.1 and 4.2.
+"""
+
+from cold import cold
+
+from .errors import OcppError
+
+_EMPTY = ("MeterValues", "StatusNotification")  # their answers say nothing
+
+_rpc = cold("ocpp16.rpc")
+
+
+def take(cp, link, message):
+    """Handle one message (str; bytes are counted and dropped); return the text of the answer to send, or None."""
+    if not isinstance(message, str):
+        _count(cp, "binary")
+        return None
+    try:
+        kind, uid, third, fourth, _ = _rpc.unpack(message)
+    except _rpc.Malformed as exc:
+        _count(cp, "malformed")
+        if exc.uid is None:
+            cp.log.warn("ocpp", "message dropped: " + exc.description)
+            return None
+        return _rpc.pack_error(exc.uid, exc.code, exc.description)
+    if kind == _rpc.CALL:
+        return _serve(cp, uid, third, fourth)
+    answers = cold("ocpp16.answers")
+    call = link.pending
+    if call is not None and call.uid == uid:
+        link.pending = None
+        link.event.set()
+    else:
+        call = answers.waiting(cp.outbox, uid)
+        if call is None:
+            _count(cp, "late_answers")
+            return None
+    if kind == _rpc.CALLERROR:
+        _count(cp, "call_errors")
+        answers.refused(cp.outbox, call, "CALLERROR %s %s" % (third, fourth))
+        return None
+    try:
+        if call.action not in _EMPTY:
+            cold("ocpp16.schema").check_response(call.action, third)
+    except OcppError as exc:
+        _count(cp, "bad_answers")
+        answers.refused(cp.outbox, call, "unusable answer: " + exc.description)
+    else:
+        answers.answered(cp.outbox, call, third)
+    return None
+
+
+def timed_out(cp, call):
+    """The pending call has had no answer in time."""
+    _count(cp, "timeouts")
+    cold("ocpp16.answers").refused(cp.outbox, call, "no answer")
+
+
+def _serve(cp, uid, action, payload):
+    """Answer text for a CALL; None when it must stay unanswered. Never raises."""
+    if cp.registration == "Rejected":
+        return None
+    try:
+        cold("ocpp16.schema").check_request(action, payload)
+        return _rpc.pack_result(uid, _handler(cp, action)(cp, payload or {}))
+    except OcppError as exc:
+        _count(cp, "refused_calls")
+        cp.log.warn("ocpp", "%s refused: %s %s" % (action, exc.code, exc.description))
+        return _rpc.pack_error(uid, exc.code, exc.description)
+    except Exception as exc:  # noqa: BLE001 - a bug of ours must not cost the connection
+        cp.log.error("ocpp", exc)
+        return _rpc.pack_error(uid, "InternalError", type(exc).__name__)
+
+
+def _handler(cp, action):
+    for name in cp.profiles:
+        handler = getattr(cold("ocpp16.profiles." + name), "on_" + action, None)
+        if handler is not None:
+            return handler
+    raise OcppError("NotSupported", action)
+
+
+def _count(cp, name):
+    cp.counters[name] = cp.counters.get(name, 0) + 1

@@ -1,0 +1,199 @@
+"""The steps of a charging session: its start, its samples, its end. A cold module (see lib/cold.py).
+
+Each is called by a connector when its time has come, and again at the next look when it failed (no memory, no file):
+power is off before any step of an end, and goes on after the last step of a start.
+Sources: OCPP 1.6 edition 2, sections 4.7, 4.8, 4.10, 5.11.
+"""
+
+import json
+
+from cold import cold
+from micropython import const
+
+from .outbox import KIND_TX, TIME_MARK, TX
+from .transaction import Transaction
+
+_CHECKPOINT_MS = const(60_000)  # a power cut loses at most this much of a session's meter
+
+_RECORD = (  # attributes of a transaction that are stored, in this order
+    "key id_tag boot start_uptime start_utc meter_start id stop_uptime meter_last reason stop_id_tag extra"
+).split()
+
+
+def plug_changed(connector, plugged):
+    """A vehicle came or left."""
+    connector.plugged = plugged
+    if plugged:
+        connector.update_status()  # Preparing goes out before the vehicle's data
+        connector.cp.hooks.plugged_in(connector)
+        return
+    if connector.transaction is None:
+        connector.id_tag = None
+    connector.cp.hooks.unplugged(connector)
+
+
+def begin(connector, now):
+    """Start the transaction of the accepted id tag; StartTransaction is queued."""
+    cp, evse = connector.cp, connector.evse
+    cp.hooks.before_start(connector)
+    key = cp.store.get("txkey", 0) + 1
+    cp.store.put("txkey", key)
+    tx = Transaction(key, connector.id_tag, cp.outbox.boot, now)
+    tx.start_utc = cp.clock.utc_at(now)
+    evse.session_begin(tx)
+    tx.meter_start = tx.meter_last = evse.energy_wh()
+    values = _values(connector, "Transaction.Begin")
+    interval_ms = cp.config.get("MeterValueSampleInterval") * 1000
+    _save(connector, tx)
+    cp.outbox.add(
+        "StartTransaction",
+        '{"connectorId":%d,"idTag":%s,"meterStart":%d,"timestamp":"%s"}'
+        % (connector.id, json.dumps(tx.id_tag), tx.meter_start, _stamp(tx, now)),
+        KIND_TX,
+        key,
+    )
+    connector.id_tag = None
+    connector.finishing = False
+    connector.info = ""
+    connector.checkpoint_at = now + _CHECKPOINT_MS
+    connector.interval_ms = interval_ms
+    connector.sample_at = now + interval_ms
+    connector.values = values
+    connector.transaction = tx
+    cp.log.info("ocpp", "connector %d: transaction starts" % connector.id)
+    if not cp.online:
+        connector.permit()  # offline rules: the tag was accepted before; the answer judges later
+
+
+def start_answered(cp, call, payload, final):
+    """StartTransaction was answered (payload), failed once (None, False), or was given up (None, True)."""
+    if payload is not None:
+        cold("ocpp16.answers").set_tx_id(cp.outbox, call.tx, payload["transactionId"])
+    for connector in cp.connectors:
+        tx = connector.transaction
+        if tx is not None and tx.key == call.tx:
+            if payload is not None:
+                _judged(connector, tx, payload)
+            elif final:
+                tx.id = -1
+            connector.permit()
+
+
+def _judged(connector, tx, conf):
+    tx.id = conf["transactionId"]
+    status = conf["idTagInfo"]["status"]
+    tx.accepted = status == "Accepted"
+    if not tx.accepted:
+        connector.cp.log.warn("ocpp", "id tag refused: " + status)
+        if connector.cp.config.get("StopTransactionOnInvalidId"):
+            connector.stop("DeAuthorized")
+        else:
+            connector.evse.permit(False)
+    _save(connector, tx)
+
+
+def link_lost(connector):
+    """Nobody will answer StartTransaction soon: go on with what was accepted before; forget what was told."""
+    connector.told = None
+    tx = connector.transaction
+    if tx is not None and tx.accepted is None:
+        connector.permit()
+
+
+def checkpoint(connector, tx, uptime):
+    """Remember the meter; `uptime` is now, or the moment of the stop."""
+    tx.stop_uptime = uptime
+    tx.meter_last = max(tx.meter_last, connector.evse.energy_wh())
+    tx.extra = connector.cp.hooks.checkpoint(connector, tx)
+    connector.checkpoint_at = uptime + _CHECKPOINT_MS
+    _save(connector, tx)
+
+
+def sample(connector, tx, now):
+    """Queue the sample that is due. Late, it keeps the time it was due; what was missed is skipped, not made up.
+
+    Sampling times are absolute: start + n * interval, never "after the last one".
+    """
+    late = (now - connector.sample_at) // connector.interval_ms * connector.interval_ms
+    due = connector.sample_at + late
+    values = _values(connector, "Sample.Periodic")
+    flush_begin(connector, tx)
+    _queue_values(connector, tx, due, values, False)
+    connector.sample_at = due + connector.interval_ms
+
+
+def flush_begin(connector, tx):
+    """Queue the sample of the start, once: right after the first status of the session."""
+    if connector.values is not None:
+        _queue_values(connector, tx, tx.start_uptime, connector.values, True)
+        connector.values = None
+
+
+def end(connector, tx):
+    """Power is off and the meter final: queue all that ends the session. `tx.done` counts the steps."""
+    cp = connector.cp
+    if tx.done == 0:
+        checkpoint(connector, tx, tx.stop_uptime)
+        flush_begin(connector, tx)
+        _queue_values(connector, tx, tx.stop_uptime, _values(connector, "Transaction.End"), True)
+        tx.done = 1
+    if tx.done == 1:
+        cp.hooks.session_ended(connector, tx)
+        tx.done = 2
+    connector.finishing = True
+    connector.info = "EV side disconnected" if tx.reason == "EVDisconnected" else ""
+    connector.transaction = None
+    try:
+        if tx.done == 2:
+            connector.update_status()
+            queue_stop(cp, tx)
+            tx.done = 3
+        cp.store.put("tx%d" % connector.id, None)
+    except BaseException:
+        connector.transaction = tx  # to be ended at the next look
+        raise
+    cp.log.info("ocpp", "connector %d: transaction ended, %s" % (connector.id, tx.reason))
+
+
+def queue_stop(cp, tx):
+    """Queue the StopTransaction of an ended transaction."""
+    text = '{"transactionId":%s,' % TX
+    if tx.stop_id_tag is not None:
+        text += '"idTag":%s,' % json.dumps(tx.stop_id_tag)
+    text += '"meterStop":%d,"timestamp":"%s","reason":"%s"}' % (tx.meter_last, _stamp(tx, tx.stop_uptime), tx.reason)
+    cp.outbox.add("StopTransaction", text, KIND_TX, tx.key)
+
+
+def restored(record):
+    """Rebuild a transaction from its record; ValueError when it does not have that shape."""
+    if not isinstance(record, list) or len(record) != len(_RECORD):
+        raise ValueError("transaction record")
+    tx = Transaction(None, None, None, None)
+    for name, value in zip(_RECORD, record):
+        setattr(tx, name, value)
+    return tx
+
+
+def _save(connector, tx):
+    try:
+        connector.cp.store.put("tx%d" % connector.id, [getattr(tx, name) for name in _RECORD])
+    except OSError as exc:
+        connector.cp.log.error("ocpp", exc)
+
+
+def _stamp(tx, uptime):
+    """Timestamp text for JSON at that uptime, or the mark the outbox resolves later."""
+    if tx.start_utc is None:
+        return "%s%d:%d%s" % (TIME_MARK, tx.boot, uptime, TIME_MARK)
+    return cold("ocpp16.timestamp").format_utc(tx.start_utc + (uptime - tx.start_uptime) // 1000)
+
+
+def _values(connector, context):
+    measurands = connector.cp.config.get("MeterValuesSampledData")
+    return cold("ocpp16.metervalues").sampled_values(connector.evse, measurands, context)
+
+
+def _queue_values(connector, tx, uptime, values, keep):
+    if values:
+        text = cold("ocpp16.metervalues").payload(connector.id, _stamp(tx, uptime), values)
+        connector.cp.outbox.add("MeterValues", text, KIND_TX, tx.key, False, keep)
