@@ -175,8 +175,8 @@ class ChargePoint:
 
         data -- text; tx -- key of the transaction it belongs to, if any.
         """
-        text = '{"vendorId":%s,"messageId":%s,"data":%s}' % tuple([json.dumps(s) for s in (vendor_id, message_id, data)])
-        self.outbox.add("DataTransfer", text, KIND_VENDOR, tx)
+        words = tuple([json.dumps(word) for word in (vendor_id, message_id, data)])
+        self.outbox.add("DataTransfer", '{"vendorId":%s,"messageId":%s,"data":%s}' % words, KIND_VENDOR, tx)
 
     def connector(self, connector_id):
         """Connector by its number, or None."""

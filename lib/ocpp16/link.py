@@ -33,7 +33,7 @@ class Link:
                     await self._ws.send(message)
                     message = None  # it may be long
                     self._cp.answered()
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - what the sender met came first
             raise self._error or exc
         finally:
             sender.cancel()

@@ -67,9 +67,11 @@ class Outbox:
         self.queue = []
         self.tx_ids = {}  # local transaction key -> transactionId, for what is still queued
         self.gave_up = self.thinned = 0
-        self._count = 0  # messages of this boot
+        self.boot = 0  # number of this boot
+        self.uid = ""  # how its ids begin
+        self._count = 0  # its messages
         self._unsaved_since = None
-        cold("ocpp16.backlog").open_outbox(self)  # also sets boot, the number of this boot, and uid, how its ids begin
+        cold("ocpp16.backlog").open_outbox(self)
 
     # -- putting in
 

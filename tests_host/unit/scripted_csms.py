@@ -28,10 +28,11 @@ class Rooms:
 
 rooms = cold.cold = Rooms(cold.cold)  # before anything of ocpp16 is imported
 
+from supervisor import Supervisor
+
 from ocpp16 import ChargePoint
 from ocpp16.hooks import Hooks
 from ocpp16.ramstore import RamStore
-from supervisor import Supervisor
 
 T0 = 1_769_000_000  # 2026-01-21T12:53:20Z
 

@@ -7,8 +7,8 @@ from fakes import FakeLog
 from ocpp16 import config_keys
 from ocpp16.config import Configuration
 from ocpp16.config_edit import Table
-from ocpp16.keys import core, firmware, local_auth, reservation, security, smart_charging
 from ocpp16.errors import OcppError
+from ocpp16.keys import core, firmware, local_auth, reservation, security, smart_charging
 
 A, R, N, B = "Accepted", "Rejected", "NotSupported", "RebootRequired"
 
