@@ -4,8 +4,8 @@
 
 PLAN is a JSON object: `owner` "module" or "module:Class", `function` its attribute, `error` name of the exception,
 `skip` so many calls succeed from a second after the output has come on, `times` so many calls fail then (0: all),
-`bus` only of the CAN controller that is this attribute of the outlet (null: any). Each failure is a line
-"SABOTAGE <Unix time in us>" on stderr.
+`bus` only of the CAN controller that is this attribute of the outlet (null: any), `block_ms` nothing else runs for so
+long before it. Each failure is a line "SABOTAGE <Unix time in us>" on stderr.
 """
 
 import builtins
@@ -21,6 +21,7 @@ except ImportError:
 FIRMWARE = __file__.rsplit("/", 3)[0] + "/firmware"
 RUNNING = 3  # charger/gate.py
 SETTLED_MS = 1000
+sleep_ms: Any = getattr(time, "sleep_ms", None)
 ticks_ms: Any = getattr(time, "ticks_ms", None)
 ticks_diff: Any = getattr(time, "ticks_diff", None)
 
@@ -42,6 +43,7 @@ class Saboteur:
         self.bus = plan["bus"]
         self.skip = plan["skip"]
         self.left = plan["times"] or -1
+        self.block_ms = plan["block_ms"]
         self.error = getattr(builtins, plan["error"])
         self.watch(find("charger.app:App"), find("charger.gate:Gate"))
         self.spoil(find(plan["owner"]), plan["function"])
@@ -68,6 +70,7 @@ class Saboteur:
 
         def failing(*args: Any, **kwargs: Any) -> Any:
             if self.is_due(args):
+                sleep_ms(self.block_ms)
                 print("SABOTAGE", time.time_ns() // 1000, file=sys.stderr)
                 raise self.error("sabotage")
             return good(*args, **kwargs)

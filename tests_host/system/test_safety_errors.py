@@ -53,6 +53,7 @@ class Failure:
 
     trigger: what makes it be called, where the session alone does not. skip: so many calls succeed after the output has
     come on. bus: only of that CAN controller.
+    block_ms: everything is late when it happens.
     """
 
     name: str
@@ -63,12 +64,13 @@ class Failure:
     skip: int = 2
     bus: str | None = None
     trigger: Step | None = None
+    block_ms: int = 0
 
     @property
     def plan(self) -> str:
         """For sabotage.py."""
         plan = {"owner": self.owner, "function": self.function, "error": self.error, "skip": self.skip, "times": 1}
-        return json.dumps({**plan, "bus": self.bus})
+        return json.dumps({**plan, "bus": self.bus, "block_ms": self.block_ms})
 
 
 async def failure_time(rig: Rig) -> Event:
@@ -235,6 +237,8 @@ OTHERS = (
     Failure("ctrl-c-in-meter", "charger.metering:Meter", "add", ends(130), "KeyboardInterrupt"),
     Failure("ctrl-c-in-gate", "charger.gate:Gate", "poll", ends(130), "KeyboardInterrupt"),
     Failure("ctrl-c-in-connector", "ocpp16.connector:Connector", "poll", ends(130), "KeyboardInterrupt"),
+    Failure("ctrl-c-late", "ocpp16.connector:Connector", "poll", ends(130), "KeyboardInterrupt", block_ms=60),
+    Failure("main-loop-late", "hal.unix:Hal", "is_terminating", ends(1), block_ms=60),
     Failure("ctrl-c-in-link", "ocpp16.link:Link", "_take", ends(130), "KeyboardInterrupt"),
 )
 
