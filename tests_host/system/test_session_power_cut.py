@@ -152,7 +152,7 @@ async def test_power_cut(tmp_path: Path) -> None:
 
 
 async def _order_after_a_power_cut(tmp_path: Path) -> None:
-    """The vehicle is still there: Finishing, SessionSummary, StopTransaction with PowerLoss. It was told about before."""
+    """The vehicle is still there: Finishing, SessionSummary, StopTransaction, and nothing as if it had just come."""
     async with QuickRig(tmp_path) as rig:
         await begin(rig)
         mark = rig.mark()
@@ -204,6 +204,15 @@ async def _keeps_the_checkpoint(tmp_path: Path) -> None:
         _assert_register(rig, (await rig.sim.state())["energy_wh"])
 
 
+@system_test
+async def test_after_a_power_cut(tmp_path: Path) -> None:
+    await together(
+        stays=_order_after_a_power_cut(tmp_path / "stays"),
+        leaves=_leaves_in_the_dark(tmp_path / "leaves"),
+        checkpoint=_keeps_the_checkpoint(tmp_path / "checkpoint"),
+    )
+
+
 async def _asked_to_end(path: Path, number: signal.Signals, end: str, online: bool) -> None:
     """SIGTERM, or Ctrl-C: off before the program ends, the end of the session is in the store, and is told once."""
     async with QuickRig(path, f"{number.name}-{end}-{online}") as rig:
@@ -236,11 +245,8 @@ async def _asked_to_end(path: Path, number: signal.Signals, end: str, online: bo
 
 
 @system_test
-async def test_order_after_the_end(tmp_path: Path) -> None:
+async def test_asked_to_end(tmp_path: Path) -> None:
     await together(
-        cut=_order_after_a_power_cut(tmp_path / "cut"),
-        dark=_leaves_in_the_dark(tmp_path / "dark"),
-        checkpoint=_keeps_the_checkpoint(tmp_path / "checkpoint"),
         online=_asked_to_end(tmp_path, signal.SIGTERM, "none", True),
         offline=_asked_to_end(tmp_path, signal.SIGTERM, "none", False),
         stopped=_asked_to_end(tmp_path, signal.SIGTERM, "remote-stop", True),
