@@ -35,6 +35,12 @@ class Clock:
     def ticks_add(self, ticks, ms):
         return time.ticks_add(ticks, ms)
 
+    def following(self, due, period):
+        """Ticks at which something periodic is due next; after a pause the grid starts anew instead of catching up."""
+        now = self._ticks()
+        due = self.ticks_add(due, period)
+        return due if self.ticks_diff(due, now) > 0 else self.ticks_add(now, period)
+
     def uptime_ms(self):
         """Milliseconds since this clock was made. Never wraps, never goes back."""
         now = self._ticks()

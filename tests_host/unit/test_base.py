@@ -2,10 +2,10 @@
 
 import asyncio
 
-from age import Age
 from clock import Clock
 from fakes import PERIOD, FakeClock, FakeLog, virtual_run
 from fixed import fixed
+from fresh import Fresh
 from log import Log
 from supervisor import Supervisor
 
@@ -57,22 +57,39 @@ def test_real_clock_moves_forward():
     assert clock.uptime_ms() > first
 
 
-def test_age_boundaries_and_wrap():
+def test_fresh_boundaries_and_wrap():
     clock = FakeClock()
-    age = Age(clock, 3000)
-    assert not age.is_fresh() and age.ms() is None
-    age.renew()
-    assert age.ms() == 0
-    clock.advance(2999)
-    assert age.is_fresh() and age.ms() == 2999
+    values = Fresh(clock, 3000, 2)
+    assert values.get(0) is None
+    values.put(0, 70)
+    values.put(1, 0)
     clock.advance(1)
-    assert not age.is_fresh()
-    clock.advance(PERIOD - 3000)  # the same tick reading again
-    assert not age.is_fresh()
-    age.renew()
-    assert age.is_fresh()
-    age.forget()
-    assert not age.is_fresh()
+    values.put(1, False)  # each has its own age
+    clock.advance(2998)
+    assert values.get(0) == 70 and values.get(1) is False
+    clock.advance(1)
+    assert values.get(0) is None and values.get(1) is False
+    clock.advance(1)
+    assert values.get(1) is None
+    clock.advance(PERIOD - 3001)  # the same tick reading again
+    assert values.get(0) is None and values.get(1) is None
+    values.put(0, 71)
+    assert values.get(0) == 71
+    values.put(0, None)
+    assert values.get(0) is None
+
+
+def test_following_keeps_the_grid_but_does_not_catch_up():
+    clock = FakeClock()
+    due = clock.ticks_ms()
+    clock.advance(30)
+    assert clock.ticks_diff(clock.following(due, 100), clock.now) == 70
+    clock.advance(69)
+    assert clock.ticks_diff(clock.following(due, 100), clock.now) == 1
+    clock.advance(1)
+    assert clock.ticks_diff(clock.following(due, 100), clock.now) == 100
+    clock.advance(20_000)
+    assert clock.ticks_diff(clock.following(due, 100), clock.now) == 100
 
 
 def test_log_is_bounded_and_never_raises():

@@ -45,18 +45,19 @@ class Adapter:
 
     # -- the stream
 
-    def write(self, buf):
+    def write(self, buf, start, n):
         if self.dead:
             raise OSError(32)
-        n = len(buf) if self.room is None else min(len(buf), self.room)
+        if self.room is not None:
+            n = min(n, self.room)
         if self.budget is not None:
             n = min(n, self.budget)
             self.budget -= n
         for i in range(n):
-            self.log[self.n + i] = buf[i]
+            self.log[self.n + i] = buf[start + i]
         self.n += n
         if self.answers:
-            self._take(bytes(buf)[:n])
+            self._take(bytes(buf[start : start + n]))
         return n
 
     def readinto(self, buf):

@@ -7,6 +7,7 @@ one of 8 bytes, allocates nothing.
 
 import asyncio
 
+from cold import cold
 from micropython import const
 
 from drivers.can import FLAG_EXT, FLAG_RTR, FLAG_URGENT, CanError
@@ -19,7 +20,7 @@ _T = const(0x54)  # "T", the usual frame: 29 bits, data
 _LINE = const(27)  # longest line we send: T, 8 id, length, 16 data, CR
 _LONGEST = const(40)  # a longer line than this is noise
 _READ = const(256)  # bytes per read
-_SLOTS = const(8)  # lines that wait while the stream takes none
+_SLOTS = const(9)  # lines that wait while the stream takes none, the half-written one included
 _SERVICE_MS = const(20)
 _POLL_MS = const(500)  # status flags "F"
 _ALARM_MS = const(60)  # the same after a refused line: is it the bus?
@@ -28,17 +29,17 @@ _ANSWER_MS = const(200)  # UART: an answer later than this was lost
 _WINDOW = const(2)  # UART: sends without an answer
 _LOST_POLLS = const(3)  # adapter that answered F before and is silent now
 _RESET_POLLS = const(4)  # bus error for so many polls: reset the controller
-_STEP_MS = const(10)  # set-up
-_QUIET_STEPS = const(5)
-_SETTLE_STEPS = const(25)
-_OPEN_STEPS = const(50)  # 500 ms for the answer to "O"
 _COUNT = const(0x3FFFFFFF)  # counters wrap instead of growing beyond a small int
+_COUNTERS = "rx tx tx_dropped bad bus_off reopened refused overrun"
 
 _HEX = b"0123456789ABCDEF"
 _NIBBLE = bytearray(b"\xff" * 256)  # character -> value, 255: no hex digit
 for _i in range(16):
     _NIBBLE[_HEX[_i]] = _i
     _NIBBLE[ord("%x" % _i)] = _i
+
+_data = bytearray(8)  # of the frame that is being delivered: one for all buses, as nothing outlives the call
+_VIEWS = tuple([memoryview(_data)[:_i] for _i in range(9)])
 
 
 class Slcan:
@@ -48,7 +49,7 @@ class Slcan:
     bitrate -- bit/s, one of S0 to S8, else ValueError
     uart -- True for a serial line: at most 2 unanswered sends (adapters have small buffers)
 
-    What cannot be written at once waits in 8 line slots, in order; when they are full a new frame is dropped and
+    What cannot be written at once waits in line slots, in order; when they are full a new frame is dropped and
     counted. An urgent frame (FLAG_URGENT) removes every waiting line that is not urgent itself: ordinary traffic can
     neither hold it up nor undo it, and it leaves right after the line that is half written. If all slots hold urgent
     lines, the same safe state is already on its way and the new one is dropped.
@@ -56,36 +57,37 @@ class Slcan:
 
     def __init__(self, open_stream, clock, bitrate=250_000, uart=False):
         self.on_frame = None  # on_frame(can_id, flags, data), data is valid only during the call
-        self.error_passive = False  # as the adapter's status flags say
         self._open_stream = open_stream
         self._clock = clock
         self._rate = b"S%d\r" % _RATES.index(bitrate)
         self._uart = uart
-        self._stream = None
         self._open = False  # channel open: frames flow
-        self._bus_error = False
         # receiving: the unfinished line ends at _LONGEST, where the next read begins
         self._rx = bytearray(_LONGEST + _READ)
         self._rx_view = memoryview(self._rx)[_LONGEST:]
-        self._kept = 0
-        self._skipping = False  # inside a line that is too long
-        self._data = bytearray(8)
-        self._data_views = tuple([memoryview(self._data)[:n] for n in range(9)])
-        # sending: the ring of waiting lines, and the line that is being written
+        # sending: the ring of waiting lines
         self._queue = bytearray(_SLOTS * _LINE)
         self._sizes = bytearray(_SLOTS)
-        self._head = self._count = self._urgent = 0  # the first _urgent of _count lines stay
-        self._line = bytearray(_LINE)
-        self._line_views = tuple([memoryview(self._line)[:n] for n in range(_LINE + 1)])
-        self._left = 0  # bytes of _line still to write
-        self._failed = False  # the stream refused a write: run() is about to end
-        self._moved = self._asked = 0  # ticks of the last written byte, of the last line begun
-        self._unanswered = self._answers = self._bells = 0
-        self._polls = self._error_polls = 0  # status requests without an answer; with a bus error
-        self._knows_status = False
-        self._lives = 0
+        self._lives = -2
         self._n_rx = self._n_tx = self._n_dropped = self._n_bad = 0
         self._n_bus_off = self._n_resets = self._n_refused = self._n_overrun = 0
+        self._begin(None)
+
+    def _begin(self, stream):
+        """Forget the last life: a stale frame must not leave, nor an old half line be continued."""
+        self._stream = stream
+        self._kept = 0
+        self._skipping = False  # inside a line that is too long
+        self._head = self._count = 0
+        self._urgent = 0  # the first _urgent of _count lines stay
+        self._done = 0  # bytes of the first line that are written
+        self._failed = None  # what broke the stream: run() is about to end
+        self._moved = self._asked = self._clock.ticks_ms()  # of the last written byte, of the last line written
+        self._unanswered = self._answers = self._bells = 0
+        self._polls = self._error_polls = 0  # status requests without an answer; with a bus error
+        self._bus_error = self._knows_status = False
+        self.error_passive = False  # as the adapter's status flags say
+        self._lives += 1
 
     @property
     def is_up(self):
@@ -94,16 +96,11 @@ class Slcan:
 
     def counters(self):
         """Counts since boot; rx, tx, tx_dropped, bad, bus_off, reopened, refused (BELL or no answer), overrun."""
-        return {
-            "rx": self._n_rx,
-            "tx": self._n_tx,
-            "tx_dropped": self._n_dropped,
-            "bad": self._n_bad,
-            "bus_off": self._n_bus_off,
-            "reopened": max(self._lives - 1, 0) + self._n_resets,
-            "refused": self._n_refused,
-            "overrun": self._n_overrun,
-        }
+        counts = (
+            self._n_rx, self._n_tx, self._n_dropped, self._n_bad, self._n_bus_off,
+            max(self._lives, 0) + self._n_resets, self._n_refused, self._n_overrun,
+        )  # fmt: skip
+        return dict(zip(_COUNTERS.split(" "), counts))
 
     def send(self, can_id, data, flags=FLAG_EXT):
         """Send a frame now, or as soon as the stream takes it; True if it was taken.
@@ -118,8 +115,9 @@ class Slcan:
             self._n_dropped += 1
             return False
         if urgent:
-            self._n_dropped += self._count - self._urgent
-            self._count = self._urgent
+            stay = max(self._urgent, 1 if self._done else 0)
+            self._n_dropped += self._count - stay
+            self._count = stay
         if self._count == _SLOTS:
             self._pump()
         if self._count == _SLOTS:
@@ -131,7 +129,7 @@ class Slcan:
         if urgent:
             self._urgent = self._count
         self._pump()
-        return not self._failed
+        return self._failed is None
 
     async def run(self):
         """One life of the bus: connect, set up, receive. Raises CanError when it breaks."""
@@ -141,36 +139,29 @@ class Slcan:
             raise CanError("no adapter: %s" % exc)
         self._begin(stream)
         reader = asyncio.create_task(self._receive(stream))
-        service = asyncio.create_task(self._serve())
         try:
-            await asyncio.gather(reader, service)
+            await cold("drivers.can.slcan_open").set_up(self._command, self._heard, self._rate)
+            self._unanswered = 0
+            self._open = True
+            await self._serve()
         finally:
             self._open = False
-            reader.cancel()
-            service.cancel()
             self._stream = None
+            reader.cancel()
             stream.close()
-
-    def _begin(self, stream):
-        """Forget the last life: a stale frame must not leave, nor an old half line be continued."""
-        self._stream = stream
-        self._kept = self._left = self._head = self._count = self._urgent = 0
-        self._unanswered = self._polls = self._error_polls = 0
-        self._skipping = self._failed = self._bus_error = self.error_passive = self._knows_status = False
-        self._moved = self._clock.ticks_ms()
-        self._lives += 1
 
     # -- receiving
 
     async def _receive(self, stream):
-        while True:
-            try:
+        try:
+            while True:
                 n = await stream.readinto(self._rx_view)
-            except OSError as exc:
-                raise CanError("read: %s" % exc)
-            if not n:
-                raise CanError("adapter closed the stream")
-            self._parse(n)
+                if not n:
+                    raise CanError("adapter closed the stream")
+                self._parse(n)
+        except Exception as exc:  # noqa: BLE001 - raised by run()
+            self._failed = exc
+            self._open = False
 
     def _parse(self, n):
         """Take the n bytes just read. No allocation."""
@@ -238,7 +229,7 @@ class Slcan:
             high, low = _NIBBLE[buf[start + 1]], _NIBBLE[buf[start + 2]]
             if high | low < 16:
                 self._answered()
-                self._status(high << 4 | low)
+                self._take_status(high << 4 | low)
                 return True
         return False
 
@@ -264,7 +255,7 @@ class Slcan:
             can_id = can_id << 4 | digit
             i += 1
         i += 1
-        data = self._data
+        data = _data
         n = 0
         while i < stop:
             high, low = nibble[buf[i]], nibble[buf[i + 1]]
@@ -276,7 +267,7 @@ class Slcan:
         if self._open:
             self._n_rx = (self._n_rx + 1) & _COUNT
             if self.on_frame:
-                self.on_frame(can_id, flags, self._data_views[length])
+                self.on_frame(can_id, flags, _VIEWS[length])
         return True
 
     def _answered(self):
@@ -285,7 +276,7 @@ class Slcan:
             self._unanswered -= 1
             self._pump()
 
-    def _status(self, bits):
+    def _take_status(self, bits):
         """Status flags: 0 receive FIFO full, 3 data overrun, 5 error passive, 7 bus error. Reading cleared them."""
         self._polls = 0
         self._knows_status = True
@@ -337,51 +328,54 @@ class Slcan:
         return True
 
     def _pump(self):
-        """Write what waits until the stream is full. No allocation; lines stay whole and in order."""
+        """Write what waits until the stream is full, or the adapter behind. No allocation; lines stay whole, in order."""
         stream = self._stream
-        if stream is None or self._failed:
+        if stream is None or self._failed is not None:
             return
-        line = self._line
         try:
-            while self._left or self._next():
-                left = self._left
-                n = stream.write(self._line_views[left])
+            while self._count:
+                head, done = self._head, self._done
+                if self._unanswered >= _WINDOW and not done and self._open and not self._urgent:
+                    return
+                size, at = self._sizes[head], head * _LINE
+                n = stream.write(self._queue, at + done, size - done)
                 if not n:
                     return
-                self._moved = self._clock.ticks_ms()
-                left -= n
-                self._left = left
-                for i in range(left):  # the rest of a half-written line moves to the front
-                    line[i] = line[n + i]
-        except OSError:
-            self._failed = True
+                self._moved = self._asked = self._clock.ticks_ms()
+                done += n
+                if done < size:
+                    self._done = done
+                    continue
+                self._done = 0
+                self._head = (head + 1) % _SLOTS
+                self._count -= 1
+                if self._urgent:
+                    self._urgent -= 1
+                self._unanswered += self._uart
+                if self._queue[at] in b"TtRr":
+                    self._n_tx = (self._n_tx + 1) & _COUNT
+        except OSError as exc:
+            self._failed = exc
             self._open = False
-
-    def _next(self):
-        """Make the oldest waiting line the one to write; False if there is none, or the adapter is behind."""
-        behind = self._uart and self._open and self._unanswered >= _WINDOW
-        if not self._count or (behind and not self._urgent):
-            return False
-        at = self._head * _LINE
-        n = self._sizes[self._head]
-        for i in range(n):
-            self._line[i] = self._queue[at + i]
-        self._head = (self._head + 1) % _SLOTS
-        self._count -= 1
-        if self._urgent:
-            self._urgent -= 1
-        self._left = n
-        self._unanswered += self._uart
-        self._asked = self._clock.ticks_ms()
-        if self._line[0] in b"TtRr":
-            self._n_tx = (self._n_tx + 1) & _COUNT
-        return True
 
     # -- service
 
+    def _heard(self, forget):
+        """For the set-up: (answers, refusals) since the last time with `forget`. Raises what broke the stream."""
+        self._pump()
+        self._check()
+        heard = self._answers, self._bells
+        if forget:
+            self._answers = self._bells = 0
+        return heard
+
+    def _check(self):
+        failed = self._failed
+        if failed is not None:
+            raise CanError("stream: %s" % failed) if isinstance(failed, OSError) else failed
+
     async def _serve(self):
-        """Set the adapter up, then keep it: the rest of half lines, status flags, dead streams."""
-        await self._set_up()
+        """Keep the adapter: the rest of half lines, status flags, dead streams."""
         clock = self._clock
         polled = clock.ticks_ms()
         bells = self._bells
@@ -392,49 +386,22 @@ class Slcan:
                 self._unanswered = 0
                 self._n_refused += 1
             self._pump()
-            if not self._left and not self._count:
+            self._check()
+            if not self._count:
                 self._moved = now
-            if self._failed or clock.ticks_diff(now, self._moved) > _STALL_MS:
+            elif clock.ticks_diff(now, self._moved) > _STALL_MS:
                 raise CanError("adapter takes no data")
             alarm = self._bells != bells and self._knows_status and not self._bus_error
-            if clock.ticks_diff(now, polled) >= (_ALARM_MS if alarm else _POLL_MS):
-                polled = now
-                bells = self._bells
-                self._poll()
-
-    def _poll(self):
-        if self._knows_status and self._polls >= _LOST_POLLS:
-            raise CanError("adapter does not answer")
-        if self._bus_error:
-            self._error_polls += 1
-            if self._error_polls % _RESET_POLLS == 0:
-                self._n_resets += 1
-                for line in (b"C\r", self._rate, b"O\r"):
-                    self._command(line)
-        self._polls += self._command(b"F\r")
-
-    async def _set_up(self):
-        """Flush, close, set the rate, open. The answers to the first ones only have to be over before "O" is sent."""
-        self._answers = 0
-        for line in (b"\r\r\r", b"C\r", self._rate):
-            self._command(line)
-        seen = quiet = 0
-        for _ in range(_SETTLE_STEPS):
-            await asyncio.sleep_ms(_STEP_MS)
-            self._pump()
-            quiet = quiet + 1 if self._answers == seen else 0
-            seen = self._answers
-            if seen >= 5 or quiet >= _QUIET_STEPS:
-                break
-        self._answers = self._bells = 0
-        self._command(b"O\r")
-        for _ in range(_OPEN_STEPS):
-            await asyncio.sleep_ms(_STEP_MS)
-            self._pump()
-            if self._failed or self._bells:
-                break
-            if self._answers:
-                self._unanswered = 0
-                self._open = True
-                return
-        raise CanError("adapter refused to open" if self._bells else "adapter does not open")
+            if clock.ticks_diff(now, polled) < (_ALARM_MS if alarm else _POLL_MS):
+                continue
+            polled = now
+            bells = self._bells
+            if self._knows_status and self._polls >= _LOST_POLLS:
+                raise CanError("adapter does not answer")
+            if self._bus_error:
+                self._error_polls += 1
+                if self._error_polls % _RESET_POLLS == 0:
+                    self._n_resets += 1
+                    for line in (b"C\r", self._rate, b"O\r"):
+                        self._command(line)
+            self._polls += self._command(b"F\r")
