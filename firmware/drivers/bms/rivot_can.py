@@ -6,7 +6,7 @@ Nothing is sent before the vehicle was heard: on an open plug no frame is acknow
 plug-in.
 """
 
-from age import Age
+from fresh import Fresh
 from micropython import const
 
 from drivers.can import FLAG_EXT, FLAG_RTR
@@ -29,6 +29,14 @@ _QUIET_MS = const(10_000)  # BMS silent for so long: we fall silent too
 _COMM_TIMEOUT_MS = const(5000)  # status bit 4
 _VALUE_MS = const(10_000)  # answers come every 2 s; five lost ones are too many
 _NOTHING = b"\x00\x00\x00\x00\x00\x00\x00\x00"
+
+# Numbers of the values that have an age
+_CHARGE = const(0)  # mAh
+_DISCHARGE = const(1)
+_SOC = const(2)  # 0.01 %
+_PACK_MV = const(3)
+_TEMPERATURE = const(4)
+
 SOC_SOURCES = ("none", "ah_counters", "request_frame", "daly")
 
 
@@ -60,12 +68,7 @@ class RivotBms:
         self._max_mv = self._max_ma = 0
         self._control = 1
         self._mode = 0
-        self._charge_age = Age(clock, _VALUE_MS)
-        self._discharge_age = Age(clock, _VALUE_MS)
-        self._soc_age = Age(clock, timeout_ms if soc_source == "request_frame" else _VALUE_MS)
-        self._pack_age = Age(clock, _VALUE_MS)
-        self._temperature_age = Age(clock, _VALUE_MS)
-        self._charge_mah = self._discharge_mah = self._soc = self._pack_mv = self._temperature = None
+        self._values = Fresh(clock, _VALUE_MS, 5)
         self._candidate = self._class = None
         self._status = bytearray(8)
         self._flags = 0
@@ -88,15 +91,23 @@ class RivotBms:
                 return True
         elif self._source == "ah_counters" and (can_id == _ID_CHARGE or can_id == _ID_DISCHARGE):
             if sound and size >= 4:
-                self._take_counter(can_id == _ID_CHARGE, data)
+                # Bytes 0-3: lifetime counter in mAh, all ones: not available
+                high, low = data[0] << 8 | data[1], data[2] << 8 | data[3]
+                self._values.put(
+                    _CHARGE if can_id == _ID_CHARGE else _DISCHARGE, None if high & low == 0xFFFF else high << 16 | low
+                )
                 return True
         elif self._source == "daly" and can_id == _ID_PACK:
             if sound and size == 8:
-                self._take_pack(data)
+                # Bytes 0-1 pack voltage 0.1 V, 6-7 SoC 0.1 %. A sleeping Daly answers 0 V and 0 %: no values
+                decivolt = data[0] << 8 | data[1]
+                self._values.put(_PACK_MV, None if decivolt in (0, 0xFFFF) else decivolt * 100)
+                self._take_soc((data[6] << 8 | data[7]) if decivolt else 0xFFFF)
                 return True
         elif self._source == "daly" and can_id == _ID_TEMPERATURE:
             if sound and size == 8:
-                self._take_temperature(data[0])
+                # Byte 0 highest cell temperature + 40 degC. 0 is what a sleeping Daly says
+                self._values.put(_TEMPERATURE, (data[0] - 40) * 10 if 0 < data[0] <= 165 else None)
                 return True
         else:
             return False
@@ -124,42 +135,7 @@ class RivotBms:
             self._take_soc(data[5] << 8 | data[6])
 
     def _take_soc(self, per_mille):
-        if per_mille > 1000:  # 0xFFFF too: not available
-            self._soc_age.forget()
-            return
-        self._soc = per_mille * 10
-        self._soc_age.renew()
-
-    def _take_counter(self, is_charge, data):
-        """Bytes 0-3: lifetime counter in mAh, all ones: not available."""
-        age = self._charge_age if is_charge else self._discharge_age
-        high, low = data[0] << 8 | data[1], data[2] << 8 | data[3]
-        if high & low == 0xFFFF:
-            age.forget()
-            return
-        if is_charge:
-            self._charge_mah = high << 16 | low
-        else:
-            self._discharge_mah = high << 16 | low
-        age.renew()
-
-    def _take_pack(self, data):
-        """Daly 0x90: bytes 0-1 pack voltage 0.1 V, 6-7 SoC 0.1 %. A sleeping Daly answers 0 V and 0 %: no values."""
-        decivolt = data[0] << 8 | data[1]
-        if decivolt in (0, 0xFFFF):
-            self._pack_age.forget()
-        else:
-            self._pack_mv = decivolt * 100
-            self._pack_age.renew()
-        self._take_soc((data[6] << 8 | data[7]) if decivolt else 0xFFFF)
-
-    def _take_temperature(self, raw):
-        """Daly 0x92: byte 0 highest cell temperature + 40 degC. 0 is what a sleeping Daly says."""
-        if not 0 < raw <= 165:
-            self._temperature_age.forget()
-            return
-        self._temperature = (raw - 40) * 10
-        self._temperature_age.renew()
+        self._values.put(_SOC, per_mille * 10 if per_mille <= 1000 else None)  # 0xFFFF too: not available
 
     # -- sending
 
@@ -183,7 +159,7 @@ class RivotBms:
         clock = self._clock
         now = clock.ticks_ms()
         if clock.ticks_diff(now, self._status_due) >= 0:
-            self._status_due = self._following(now, self._status_due, _STATUS_MS)
+            self._status_due = clock.following(self._status_due, _STATUS_MS)
             self._status[4] = self._flags | (16 if silent > _COMM_TIMEOUT_MS else 0)
             self._can.send(_ID_STATUS, self._status)
         counters = self._source == "ah_counters"
@@ -193,22 +169,17 @@ class RivotBms:
             self._second_due = None
             self._can.send(_ID_DISCHARGE_REQUEST if counters else _ID_TEMPERATURE_REQUEST, _NOTHING)
         if clock.ticks_diff(now, self._request_due) >= 0:
-            self._request_due = self._following(now, self._request_due, _REQUEST_MS)
+            self._request_due = clock.following(self._request_due, _REQUEST_MS)
             self._second_due = clock.ticks_add(now, _SECOND_MS)
             self._can.send(_ID_CHARGE_REQUEST if counters else _ID_PACK_REQUEST, _NOTHING)
-
-    def _following(self, now, due, period):
-        """The next due time on the grid; after a pause the grid starts anew instead of catching up in a burst."""
-        due = self._clock.ticks_add(due, period)
-        return due if self._clock.ticks_diff(due, now) > 0 else self._clock.ticks_add(now, period)
 
     def new_vehicle(self):
         """Forget what belongs to one plug-in: counters, SoC, class, answers. Call on plug-in before use and on unplug.
 
         Limits and permission stay: the limits frame is what announced this vehicle, and it expires by itself.
         """
-        for age in (self._charge_age, self._discharge_age, self._soc_age, self._pack_age, self._temperature_age):
-            age.forget()
+        for which in range(5):
+            self._values.put(which, None)
         self._candidate = self._class = None
         self._request_due = self._clock.ticks_ms()
         self._second_due = None
@@ -250,20 +221,21 @@ class RivotBms:
     @property
     def soc(self):
         """State of charge in 0.01 %, None while unknown. With "ah_counters": (charged - discharged) / capacity."""
+        values = self._values
         if self._source != "ah_counters":
-            return self._soc if self._soc_age.is_fresh() else None
-        capacity = self.capacity_ah
-        if not (capacity and self._charge_age.is_fresh() and self._discharge_age.is_fresh() and self._charge_mah):
+            return values.get(_SOC) if self._source == "daly" or self.is_alive() else None
+        capacity, charged, discharged = self.capacity_ah, values.get(_CHARGE), values.get(_DISCHARGE)
+        if not capacity or not charged or discharged is None:
             return None  # a charge counter of 0 is a BMS that does not count
-        stored = min(max(self._charge_mah - self._discharge_mah, 0), capacity * 1000)
+        stored = min(max(charged - discharged, 0), capacity * 1000)
         return (stored * 10 + capacity // 2) // capacity
 
     @property
     def pack_mv(self):
         """Measured pack voltage in mV ("daly" only), None while unknown."""
-        return self._pack_mv if self._pack_age.is_fresh() else None
+        return self._values.get(_PACK_MV)
 
     @property
     def temperature_dc(self):
         """Highest cell temperature in 0.1 degC ("daly" only), None while unknown."""
-        return self._temperature if self._temperature_age.is_fresh() else None
+        return self._values.get(_TEMPERATURE)

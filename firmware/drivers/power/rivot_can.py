@@ -5,7 +5,7 @@ control and telemetry identifiers follow the layout of the Huawei R48xx family (
 0x32 standby), the terminal frames that of Infypower (command 3 and 7). What is unproven on hardware is said below.
 """
 
-from age import Age
+from fresh import Fresh
 from micropython import const
 
 from drivers.can import FLAG_EXT, FLAG_RTR, FLAG_URGENT
@@ -34,6 +34,17 @@ _HIGHEST = const(1_000_000)  # mV, mA: largest set-point that is not a bug
 _TEMPERATURE_LIMIT = const(128_000)  # Q10: 125 degC
 _TEMPERATURE_SATURATED = const(0xFFFF)
 _RAW_KEPT = const(12)
+
+# Numbers of the values that have an age
+_ECHO_ON = const(0)
+_ECHO_MV = const(1)
+_ECHO_MA = const(2)
+_MV = const(3)
+_MA = const(4)
+_MODULE_MV = const(5)
+_TEMPERATURE = const(6)
+_STATUS = const(7)  # 1 not charging, 2 charging, 0 neither
+_HEARTBEAT = const(8)
 
 _OUTPUT_ON = b"\x01\x32\x00\x00\x00\x00\x00\x00"
 _OUTPUT_OFF = b"\x01\x32\x00\x01\x00\x00\x00\x00"
@@ -67,6 +78,11 @@ def _word(data):
     return None if data[4] else data[5] << 16 | data[6] << 8 | data[7]
 
 
+def _volts(raw):
+    """Register counts in mV."""
+    return None if raw is None else (raw * 125 + 64) >> 7
+
+
 def _pack(frame, raw):
     frame[4] = raw >> 24
     frame[5] = raw >> 16 & 255
@@ -92,7 +108,6 @@ class RivotModule:
         self._clock = clock
         self._scale = current_scale_x10
         self._on = False
-        self._raw_voltage = self._raw_current = 0  # the command in register counts
         self._voltage_frame = bytearray(_ZERO_VOLTAGE)
         self._current_frame = bytearray(_ZERO_CURRENT)
         self._telemetry_frame = bytearray(8)
@@ -101,19 +116,8 @@ class RivotModule:
         self._control_due = self._telemetry_due = clock.ticks_add(now, _FIRST_MS)
         self._control_step = self._telemetry_step = 0
         self._off_due = None  # ticks of the next repetition of "off", None: nothing to repeat
-        self._echo_on = self._echo_mv = self._echo_ma = None
-        self._echo_voltage = self._echo_current = None  # register counts
-        self._mv = self._ma = self._module_mv = self._temperature = None
-        self._charging = None
         self._temperature_bad = False
-        self._on_age = Age(clock, timeout_ms)
-        self._voltage_age = Age(clock, timeout_ms)
-        self._current_age = Age(clock, timeout_ms)
-        self._module_mv_age = Age(clock, timeout_ms)
-        self._temperature_age = Age(clock, timeout_ms)
-        self._power_age = Age(clock, timeout_ms)
-        self._status_age = Age(clock, timeout_ms)
-        self._heartbeat_age = Age(clock, timeout_ms)
+        self._values = Fresh(clock, timeout_ms, 9)
 
     # -- commands
 
@@ -122,14 +126,12 @@ class RivotModule:
         if not (0 <= mv <= _HIGHEST and 0 <= ma <= _HIGHEST):
             raise ValueError("set-point")
         if on != self._on:
-            self._on_age.forget()  # an echo from before says nothing about this command
+            self._values.put(_ECHO_ON, None)  # an echo from before says nothing about this command
         if on:
             self._off_due = None
         self._on = bool(on)
-        self._raw_voltage = (mv * 128 + 62) // 125  # x 1024 / 1000, to nearest
-        self._raw_current = (ma * self._scale + 5000) // 10_000
-        _pack(self._voltage_frame, self._raw_voltage)
-        _pack(self._current_frame, self._raw_current)
+        _pack(self._voltage_frame, (mv * 128 + 62) // 125)  # x 1024 / 1000, to nearest
+        _pack(self._current_frame, (ma * self._scale + 5000) // 10_000)
 
     def push(self):
         """Send the whole present command now: voltage, current, on or off."""
@@ -143,9 +145,8 @@ class RivotModule:
         Synchronous, allocates nothing, never raises for a dead bus.
         """
         if self._on:
-            self._on_age.forget()
+            self._values.put(_ECHO_ON, None)
         self._on = False
-        self._raw_voltage = self._raw_current = 0
         for i in range(4, 8):
             self._voltage_frame[i] = self._current_frame[i] = 0
         self._send_off()
@@ -160,7 +161,7 @@ class RivotModule:
             else:
                 self._send_off()
         if clock.ticks_diff(now, self._control_due) >= 0:
-            self._control_due = self._following(now, self._control_due, _CONTROL_MS)
+            self._control_due = clock.following(self._control_due, _CONTROL_MS)
             step = self._control_step
             self._control_step = (step + 1) % 3
             if step == 0:
@@ -168,15 +169,10 @@ class RivotModule:
             else:
                 self._send(self._voltage_frame if step == 1 else self._current_frame)
         if clock.ticks_diff(now, self._telemetry_due) >= 0:
-            self._telemetry_due = self._following(now, self._telemetry_due, _TELEMETRY_MS)
+            self._telemetry_due = clock.following(self._telemetry_due, _TELEMETRY_MS)
             self._telemetry_frame[1] = _TELEMETRY[self._telemetry_step]
             self._telemetry_step = (self._telemetry_step + 1) % len(_TELEMETRY)
             self._can.send(_ID_TELEMETRY, self._telemetry_frame)
-
-    def _following(self, now, due, period):
-        """The next due time on the grid; after a pause the grid starts anew instead of catching up in a burst."""
-        due = self._clock.ticks_add(due, period)
-        return due if self._clock.ticks_diff(due, now) > 0 else self._clock.ticks_add(now, period)
 
     def _send(self, frame):
         self._can.send(_ID_CONTROL, frame)
@@ -203,7 +199,7 @@ class RivotModule:
             sound = sound and self._take_telemetry(data)
         elif can_id == _ID_HEARTBEAT:
             if sound:  # the sense of its bit 3 is disputed, so its content decides nothing
-                self._heartbeat_age.renew()
+                self._values.put(_HEARTBEAT, True)
         else:
             return False
         if not sound:
@@ -215,18 +211,14 @@ class RivotModule:
         ma = float_milli(data, 4)
         if mv is None or ma is None or not (0 <= mv <= 150_000 and -5_000 <= ma <= 400_000):
             return False
-        self._mv = mv
-        self._ma = ma
-        self._power_age.renew()
+        self._values.put(_MV, mv)
+        self._values.put(_MA, ma)
         if self.on_power:
             self.on_power(mv, ma)
         return True
 
     def _take_status(self, data):
-        self._charging = None
-        if data[6] == 3 and 1 <= data[7] <= 2:
-            self._charging = data[7] == 2
-        self._status_age.renew()
+        self._values.put(_STATUS, data[7] if data[6] == 3 and data[7] <= 2 else 0)
         self._keep(0x4700, data)
         return True
 
@@ -239,44 +231,30 @@ class RivotModule:
             self.refused += 1
             return True
         if function == _FN_OUTPUT:
-            self._echo_on = data[3] == 0
-            self._on_age.renew()
+            self._values.put(_ECHO_ON, data[3] == 0)
             return True
         raw = _word(data)
         if function == _FN_VOLTAGE:
-            self._echo_voltage = raw
-            self._echo_mv = None if raw is None else (raw * 125 + 64) >> 7
-            self._voltage_age.renew()
+            self._values.put(_ECHO_MV, _volts(raw))
         else:
-            self._echo_current = raw
-            self._echo_ma = None if raw is None else (raw * 10_000 + self._scale // 2) // self._scale
-            self._current_age.renew()
+            self._values.put(_ECHO_MA, None if raw is None else (raw * 10_000 + self._scale // 2) // self._scale)
         return True
 
     def _take_telemetry(self, data):
+        """Temperature: Q10 over bytes 4-7. The older reading, 1/1000 over bytes 6-7, gives the same within 2.4 % where
+        both exist. A value where they cannot both be alive (0, the saturated 16-bit value, above 125 degC) is a sensor
+        fault.
+        """
         function = data[1]
         if function == _FN_MODULE_VOLTAGE:
+            self._values.put(_MODULE_MV, _volts(_word(data)))
+        elif function == _FN_TEMPERATURE:
             raw = _word(data)
-            self._module_mv = None if raw is None else (raw * 125 + 64) >> 7
-            self._module_mv_age.renew()
-            return True
-        if function == _FN_TEMPERATURE:
-            self._take_temperature(_word(data))
-            return True
-        self._keep(0x8200 | function, data)
-        return function in _TELEMETRY  # 0x82 current: its scale is disputed, never used; 0x79, 0x83: unknown
-
-    def _take_temperature(self, raw):
-        """Q10 over bytes 4-7. The older reading, 1/1000 over bytes 6-7, gives the same within 2.4 % where both exist.
-
-        A value where they cannot both be alive (0, the saturated 16-bit value, above 125 degC) is a sensor fault.
-        """
-        self._temperature_bad = not raw or raw == _TEMPERATURE_SATURATED or raw > _TEMPERATURE_LIMIT
-        if self._temperature_bad:
-            self._temperature_age.forget()
+            self._temperature_bad = not raw or raw == _TEMPERATURE_SATURATED or raw > _TEMPERATURE_LIMIT
+            self._values.put(_TEMPERATURE, None if self._temperature_bad else (raw * 10 + 512) >> 10)
         else:
-            self._temperature = (raw * 10 + 512) >> 10
-            self._temperature_age.renew()
+            self._keep(0x8200 | function, data)
+        return function in _TELEMETRY  # 0x82 current: its scale is disputed, never used; 0x79, 0x83: unknown
 
     def _keep(self, key, data):
         kept = self.raw.get(key)
@@ -291,51 +269,44 @@ class RivotModule:
 
     def is_off(self):
         """True: the module has acknowledged "off" since the last "on", and fresh terminal current is below 0.5 A."""
-        return self.echo_on is False and self._power_age.is_fresh() and -_OFF_MA < self._ma < _OFF_MA
-
-    def is_setpoint_echoed(self):
-        """True: the module has acknowledged exactly the commanded voltage and current, and both echoes are fresh."""
-        return (
-            self._voltage_age.is_fresh()
-            and self._current_age.is_fresh()
-            and self._echo_voltage == self._raw_voltage
-            and self._echo_current == self._raw_current
-        )
+        ma = self._values.get(_MA)
+        return ma is not None and -_OFF_MA < ma < _OFF_MA and self.echo_on is False
 
     @property
     def echo_on(self):
         """Last acknowledged output command, None while unknown."""
-        return self._echo_on if self._on_age.is_fresh() else None
+        return self._values.get(_ECHO_ON)
 
     @property
     def echo_mv(self):
         """Last acknowledged voltage set-point, None while unknown."""
-        return self._echo_mv if self._voltage_age.is_fresh() else None
+        return self._values.get(_ECHO_MV)
 
     @property
     def echo_ma(self):
         """Last acknowledged current set-point (steps of 33 mA), None while unknown."""
-        return self._echo_ma if self._current_age.is_fresh() else None
+        return self._values.get(_ECHO_MA)
 
     def terminal_mv(self):
         """Voltage at the output terminals in mV, None while unknown."""
-        return self._mv if self._power_age.is_fresh() else None
+        return self._values.get(_MV)
 
     def terminal_ma(self):
         """Current at the output terminals in mA, None while unknown."""
-        return self._ma if self._power_age.is_fresh() else None
+        return self._values.get(_MA)
 
     def module_mv(self):
         """Voltage as the module's own telemetry has it, in mV, None while unknown. For display, not for metering."""
-        return self._module_mv if self._module_mv_age.is_fresh() else None
+        return self._values.get(_MODULE_MV)
 
     def is_charging(self):
         """Terminal status: True charging, False not charging, None unknown."""
-        return self._charging if self._status_age.is_fresh() else None
+        status = self._values.get(_STATUS)
+        return status == 2 if status else None
 
     def temperature_dc(self):
         """Module temperature in 0.1 degC, None while unknown. It is the charger's, not the battery's."""
-        return self._temperature if self._temperature_age.is_fresh() else None
+        return self._values.get(_TEMPERATURE)
 
     def temperature_fault(self):
         """True: the last temperature answer cannot be true."""
@@ -343,4 +314,5 @@ class RivotModule:
 
     def is_healthy(self):
         """At least two of heartbeat, terminal power and terminal status are fresh."""
-        return self._heartbeat_age.is_fresh() + self._power_age.is_fresh() + self._status_age.is_fresh() >= 2
+        values = self._values
+        return (values.get(_HEARTBEAT) is None) + (values.get(_MV) is None) + (values.get(_STATUS) is None) < 2
