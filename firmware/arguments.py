@@ -5,8 +5,6 @@ import sys
 
 from cold import cold
 
-from charger.files import read_json
-
 USAGE = """usage: micropython firmware/main.py --board NAME --data DIR [--factory FILE] [--on-reset exit]
   --board NAME      folder in boards/, for example sim
   --data DIR        where everything is kept that survives a power cut; made if it is missing
@@ -57,7 +55,7 @@ def read_factory(path):
     if path is None:
         return {}
     try:
-        factory = read_json(path)
+        factory = cold("charger.files").read_json(path)
     except OSError as exc:
         raise UsageError("cannot read the factory file %s (error %s)" % (path, exc.errno))
     except ValueError:

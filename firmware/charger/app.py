@@ -1,4 +1,4 @@
-"""The program: builds the charger from one board and its settings, starts the services, and ends them safely."""
+"""The program: runs the services of one charger, and ends them safely. build.py puts it together."""
 
 import asyncio
 
@@ -6,48 +6,31 @@ from cold import cold
 from micropython import const
 from supervisor import Supervisor
 
-from drivers.can import CanError
-
-from .vendor import VendorMessages
-
 _TICK_MS = const(20)
 _SLOW_MS = const(200)  # what need not be exact to the millisecond
-_GOODBYE_MS = const(3000)  # longest wait for "off" to be confirmed at the end
 _RETRY_MIN_MS = const(100)
 _RETRY_MAX_MS = const(2000)  # a lost bus or I/O link is tried again at least this often
+_SERVICES = "charger.services"
 
 
 class App:
-    """The program.
+    """The program; build.fill() gives it its parts.
 
-    board -- dict, see boards/README.md; hal -- see hal/README.md; settings -- Settings
-    ocpp_defaults -- factory values of OCPP configuration keys
+    hal -- see hal/README.md
+    outlets -- list of Outlet; buses -- list of (name, controller, outlet); registers -- list of (Register, outlet)
+    cp -- ChargePoint; vendor -- VendorMessages; online -- there is a central system
     """
 
-    def __init__(self, board, hal, settings, clock, log, ocpp_defaults=None):
-        self.settings = settings
+    def __init__(self, hal, clock, log):
+        self.hal = hal
         self.clock = clock
         self.log = log
-        self.hal = hal
         self.outlets = []
-        self.buses = []  # (name, controller, outlet)
-        self.registers = []  # (register, outlet)
+        self.buses = []
+        self.registers = []
+        self.cp = self.vendor = None
+        self.online = False
         self._reset = None  # hard?, once asked for
-        build = cold("charger.build")
-        for number, connector in enumerate(board["connectors"], 1):
-            build.add_outlet(self, number, connector, board["limits"])
-        self.vendor = VendorMessages(
-            {outlet.number: outlet for outlet in self.outlets},
-            self._send_vendor,
-            clock,
-            settings.get("vehicle.info_wait_ms"),
-        )
-        self.cp = build.build_ocpp(self, ocpp_defaults or {})
-        for outlet in self.outlets:
-            outlet.connector = self.cp.connector(outlet.number)
-        self.cp.restore("Reboot" if hal.reset_cause() == "watchdog" else "PowerLoss")
-        settings.forget()
-        self._supervisor = Supervisor(clock, log, self.make_safe)
         hal.on_input = self._input
 
     # -- life
@@ -57,19 +40,8 @@ class App:
 
         Returns None, or whether the reset that was asked for is a hard one.
         """
-        start = self._supervisor.start
-        start("control", self._control, critical=True)
-        for name, bus, outlet in self.buses:
-            # a lost bus is power off: the outlet looks at once
-            life = _patient(name, bus.run, (CanError, OSError), self.clock, self.log, outlet.evaluate)
-            start(name, life, critical=True)
-        life = _patient("inputs", self.hal.run, (OSError, asyncio.TimeoutError), self.clock, self.log)
-        start("inputs", life, critical=True)
-        start("connectors", self.cp.run_connectors, critical=True, backoff_max_ms=_RETRY_MAX_MS)
-        if self.settings.get("ocpp.url"):
-            start("ocpp", self.cp.run_link, critical=True)  # it survives every network by itself
-        else:
-            self.log.warn("app", "no central system: ocpp.url is not set")
+        supervisor = Supervisor(self.clock, self.log, self.make_safe)
+        cold(_SERVICES).start(self, supervisor.start)
         while self._reset is None and not self.hal.is_terminating():
             await asyncio.sleep_ms(50)
         await self.shut_down("Reboot" if self._reset is None else "HardReset" if self._reset else "SoftReset")
@@ -85,31 +57,13 @@ class App:
             outlet.make_safe()
 
     async def shut_down(self, reason="Reboot"):
-        """Output off first, then end the transactions, so that their messages are in the store. At most 3 s.
-
-        Does the work of the services itself: they may be dead already.
-        """
+        """Output off first, then end the transactions, so that their messages are in the store. At most 3 s."""
         for outlet in self.outlets:
             outlet.gate.off()
-        for outlet in self.outlets:
-            outlet.connector.stop(reason)
-            outlet.permit(False)
-        began = self.clock.uptime_ms()
-        while self.clock.uptime_ms() - began < _GOODBYE_MS:
-            for outlet in self.outlets:
-                outlet.tick()
-                try:
-                    outlet.connector.poll()
-                except Exception as exc:  # noqa: BLE001 - the output must still be waited for
-                    self.log.error("app", exc)
-            if all(outlet.is_settled() and outlet.connector.transaction is None for outlet in self.outlets):
-                break
-            await asyncio.sleep_ms(_TICK_MS)
-        for register, outlet in self.registers:
-            register.update(outlet.meter.lifetime_mwh, False, True)
-        self.log.info("app", "ended: %s" % reason)
+        await cold(_SERVICES).end(self, reason)
 
-    async def _control(self):
+    async def control(self):
+        """The control loop."""
         slow_at = 0
         while True:
             wait = _TICK_MS
@@ -128,6 +82,37 @@ class App:
             self.hal.feed_watchdog()
             await asyncio.sleep_ms(wait)
 
+    def patient(self, name, run, errors, after=None):
+        """A service that lives again after the failures that are expected of it; each new one is logged once.
+
+        run -- async callable, one life; errors -- tuple of exceptions; after -- called at the end of every life
+        """
+        clock, log = self.clock, self.log
+
+        async def lives():
+            told = None
+            wait = _RETRY_MIN_MS
+            while True:
+                began = clock.uptime_ms()
+                try:
+                    await run()
+                except errors as exc:
+                    text = "%s: %s" % (type(exc).__name__, exc)
+                    if text != told:
+                        log.warn(name, text)
+                        told = text
+                finally:
+                    if after is not None:
+                        after()
+                if clock.uptime_ms() - began >= _RETRY_MAX_MS:
+                    told, wait = None, _RETRY_MIN_MS  # it had lived
+                await asyncio.sleep_ms(wait)
+                wait = min(wait * 2, _RETRY_MAX_MS)
+
+        return lives
+
+    # -- what the parts call: here, because a function of a cold module would keep all of it in RAM
+
     def _input(self, name, connector, value):
         if name == "swipe":
             self.cp.swipe(value, connector)
@@ -137,13 +122,7 @@ class App:
                 outlet.evaluate()
 
     def transfer_policy(self):
-        """(attempts, pause ms, timeout ms) of the vendor messages."""
-        get = self.cp.config.get
-        return (
-            get("RivotDataTransferAttempts"),
-            get("RivotDataTransferRetryInterval") * 1000,
-            get("RivotDataTransferTimeout") * 1000,
-        )
+        return cold("charger.vendor_texts").transfer_policy(self.cp.config)
 
     def opener(self, spec):
         """Async callable that opens a stream of the HAL."""
@@ -152,35 +131,3 @@ class App:
     def contactor(self, number):
         """Callable that drives a connector's contactor."""
         return lambda closed: self.hal.output("contactor", number, closed)
-
-    def _send_vendor(self, connector, vendor_id, message_id, text, tx_key=None):
-        self.cp.send_data_transfer(connector, vendor_id, message_id, text, tx_key)
-
-
-def _patient(name, run, errors, clock, log, after=None):
-    """A service that lives again after the failures that are expected of it; each new one is logged once, in a line.
-
-    run -- async callable, one life; errors -- tuple of exceptions; after -- called at the end of every life
-    """
-
-    async def lives():
-        told = None
-        wait = _RETRY_MIN_MS
-        while True:
-            began = clock.uptime_ms()
-            try:
-                await run()
-            except errors as exc:
-                text = "%s: %s" % (type(exc).__name__, exc)
-                if text != told:
-                    log.warn(name, text)
-                    told = text
-            finally:
-                if after is not None:
-                    after()
-            if clock.uptime_ms() - began >= _RETRY_MAX_MS:
-                told, wait = None, _RETRY_MIN_MS  # it had lived
-            await asyncio.sleep_ms(wait)
-            wait = min(wait * 2, _RETRY_MAX_MS)
-
-    return lives

@@ -13,10 +13,12 @@ from ocpp16.dial import dialer
 from ocpp16.store import FileStore
 
 from .gate import Gate
+from .interlock import Snapshot
 from .metering import Meter
 from .outlet import Outlet
 from .plug import Plug
 from .register import Register
+from .vendor import VendorMessages
 
 # Keys of our own in the OCPP configuration (notation: lib/ocpp16/config.py): sending of the vendor messages.
 OCPP_ROWS = (
@@ -28,9 +30,27 @@ RivotDataTransferTimeout RW int 10 1..300
 )
 
 
-def add_outlet(app, number, board, limits):
+def fill(app, board, settings, ocpp_defaults):
+    """Build everything behind a new App.
+
+    board -- dict, see boards/README.md; settings -- Settings, not kept; ocpp_defaults -- factory values of OCPP keys
+    """
+    get = settings.get
+    for number, connector in enumerate(board["connectors"], 1):
+        _add_outlet(app, number, connector, board["limits"], get)
+    outlets = {outlet.number: outlet for outlet in app.outlets}
+    vendor = app.vendor = VendorMessages(outlets, app.clock, get("vehicle.info_wait_ms"))
+    cp = app.cp = _charge_point(app, get, ocpp_defaults)
+    vendor.send = cp.send_data_transfer
+    for outlet in app.outlets:
+        outlet.connector = cp.connector(outlet.number)
+    cp.restore("Reboot" if app.hal.reset_cause() == "watchdog" else "PowerLoss")
+    app.online = bool(get("ocpp.url"))
+
+
+def _add_outlet(app, number, board, limits, get):
     """Build one connector's hardware side and add it to the program."""
-    get, clock, hal = app.settings.get, app.clock, app.hal
+    clock, hal = app.clock, app.hal
     module_bus = _can(app, board["module_bus"])
     bms_bus = _can(app, board["bms_bus"])
     max_mv, max_ma, max_w = [
@@ -51,32 +71,46 @@ def add_outlet(app, number, board, limits):
         app.log,
         app.contactor(number) if board["contactor"] else None,
         board["contactor_ms"],
-        off_deadline_ms=get("power.off_deadline_ms"),
-        start_ma=get("power.start_ma"),
-        ramp_ma_s=get("power.ramp_ma_s"),
-        hold_ms=get("power.fault_hold_ms"),
+        get("power.off_deadline_ms"),
+        get("power.start_ma"),
+        get("power.ramp_ma_s"),
+        get("power.fault_hold_ms"),
     )
     register = Register("%s/meter%d.json" % (hal.data_dir, number), clock, app.log, max_w)
-    outlet = Outlet(
-        number,
-        bms,
-        module,
-        gate,
-        Meter(clock, register.load()),
-        Plug(clock, get("vehicle.bms_timeout_ms"), get("vehicle.session_timeout_ms")),
-        module_bus,
-        bms_bus,
-        hal,
-        clock,
-        app.log,
-        board,
-        (max_mv, max_ma, max_w),
-        app.settings,
-    )
+    meter = Meter(clock, register.load())
+    plug = Plug(clock, get("vehicle.bms_timeout_ms"), get("vehicle.session_timeout_ms"))
+    parts = (number, bms, module, gate, meter, plug, module_bus, bms_bus, hal, clock, app.log)
+    outlet = make_outlet(get, board, (max_mv, max_ma, max_w), parts)
     app.outlets.append(outlet)
     app.registers.append((register, outlet))
     app.buses.append(("pm%d" % number, module_bus, outlet))
     app.buses.append(("bms%d" % number, bms_bus, outlet))
+
+
+def make_outlet(get, board, limits, parts):
+    """An Outlet from settings and board.
+
+    get -- Settings.get; board -- dict of this connector; limits -- (mv, ma, W) of the hardware
+    parts -- the arguments of Outlet up to its log
+    """
+    snap = Snapshot()
+    snap.sees_pack = board["sees_pack"]
+    snap.max_mv, snap.max_ma, snap.max_w = limits
+    snap.low_mv, snap.high_mv = get("power.window_low_mv"), get("power.window_high_mv")
+    snap.tolerance_mv = get("power.over_mv")
+    snap.derate_dc, snap.stop_dc = get("power.derate_dc"), get("power.stop_dc")
+    snap.heating_max_ma = get("power.heating_max_ma")
+    options = (
+        snap,
+        get("power.fault_hold_ms"),
+        get("vehicle.bms_timeout_ms"),
+        get("vehicle.bms_stop_ms"),
+        get("vehicle.session_timeout_ms") - get("vehicle.bms_timeout_ms"),
+        board["lock"],
+        board["plug_switch"],
+        get("meter.register") == "lifetime",
+    )
+    return Outlet(*(parts + options))
 
 
 def _can(app, spec):
@@ -86,9 +120,8 @@ def _can(app, spec):
     return Slcan(app.opener(spec[1]), app.clock)
 
 
-def build_ocpp(app, defaults):
+def _charge_point(app, get, defaults):
     """The charge point of this charger. Works without a central system, too: then nobody can start a session."""
-    get = app.settings.get
     boot = {
         "chargePointVendor": get("ocpp.vendor"),
         "chargePointModel": get("ocpp.model"),

@@ -1,40 +1,28 @@
-"""What counts as a fault, how OCPP calls it, and how long it must last or stays. Pure but for the clock.
+"""What counts as a fault, and how long it must last or stays. Pure but for the clock; names: fault_names.py.
 
 EVCommunicationError is missing on purpose: a silent vehicle is a warning, never Faulted
 (OCPP 1.6 edition 2, section 7.6).
 """
 
+from cold import cold
 from micropython import const
 
-EMERGENCY_STOP = const(0)
-INPUTS_LOST = const(1)
-DOOR_OPEN = const(2)
-EXTERNAL = const(3)
-OFF_NOT_CONFIRMED = const(4)
-OVER_VOLTAGE = const(5)
-OVER_CURRENT = const(6)
-OVER_TEMPERATURE = const(7)
-SENSOR = const(8)
-MODULE_LOST = const(9)
-START_FAILED = const(10)
-SOFTWARE = const(11)
-BMS_BUS = const(12)
+from .gate import OFF_NOT_CONFIRMED, RUNNING
 
-# One fault per line, in the order of the numbers, which is that of precedence: vendorErrorCode, errorCode
-_NAMES = """\
-EmergencyStop OtherError
-InputsLost OtherError
-DoorOpen OtherError
-ExternalFault OtherError
-OffNotConfirmed PowerSwitchFailure
-OutputOverVoltage OverVoltage
-OutputOverCurrent OverCurrentFailure
-OverTemperature HighTemperature
-TemperatureSensor InternalError
-PowerModuleLost InternalError
-StartFailed InternalError
-Software InternalError
-BmsBusDown InternalError"""
+# In order of precedence
+EMERGENCY_STOP = const(0)
+_INPUTS_LOST = const(1)
+_DOOR_OPEN = const(2)
+_EXTERNAL = const(3)
+_OFF_NOT_CONFIRMED = const(4)
+OVER_VOLTAGE = const(5)
+_OVER_CURRENT = const(6)
+OVER_TEMPERATURE = const(7)
+_SENSOR = const(8)
+_MODULE_LOST = const(9)
+_START_FAILED = const(10)
+SOFTWARE = const(11)
+_BMS_BUS = const(12)
 
 # Tenths of a second that a cause must last before it counts. Power is off long before:
 # - inputs 1 s: a link may flicker; over-current 2 s: time for the module to follow a lower limit
@@ -43,7 +31,15 @@ BmsBusDown InternalError"""
 _LASTS_DS = b"\x00\x0a\x00\x00\x00\x00\x14\x00\x32\x32\x00\x00\x96"
 
 # These stay for the hold time after their cause is gone; the gate latches its own two.
-_STAYS = (1 << OVER_VOLTAGE) | (1 << OVER_CURRENT) | (1 << OVER_TEMPERATURE) | (1 << SOFTWARE)
+_STAYS = const((1 << OVER_VOLTAGE) | (1 << _OVER_CURRENT) | (1 << OVER_TEMPERATURE) | (1 << SOFTWARE))
+
+# What the vehicle is told as a failure of the hardware
+_HARDWARE = const(
+    (1 << _OFF_NOT_CONFIRMED) | (1 << OVER_VOLTAGE) | (1 << _OVER_CURRENT) | (1 << _SENSOR) | (1 << _MODULE_LOST)
+    | (1 << _START_FAILED) | (1 << SOFTWARE)
+)  # fmt: skip
+
+_OVER_MA = const(2000)  # above the set-point; from 20 A on a tenth of it
 
 
 class Faults:
@@ -51,22 +47,61 @@ class Faults:
 
     current -- None or (errorCode, vendorErrorCode, info)
     kind    -- its number, or None
+    tripped -- seen since the last update, bit mask (1 << OVER_VOLTAGE, 1 << SOFTWARE): set it, update() takes it
     """
 
     def __init__(self, clock, hold_ms):
+        self.current = None
+        self.kind = None
+        self.tripped = 0
         self._clock = clock
         self._hold_ms = hold_ms
         self._at = [None] * len(_LASTS_DS)  # ticks: cause first seen, or last seen once it counts
         self._on = 0  # bit mask of those that count
-        self.current = None
-        self.kind = None
 
-    def update(self, causes, info=""):
-        """Take the causes present now as a bit mask (1 << kind) and renew `current`; returns it.
+    def is_hardware(self):
+        return self.kind is not None and _HARDWARE >> self.kind & 1 != 0
 
-        info -- text for the report, at most 50 characters.
+    def update(self, s, gate, ma, external):
+        """Look for the causes and renew `kind` and `current`.
+
+        s -- the interlock's Snapshot; ma -- terminal current or None
+        external -- input of another device: False, True or a text, of which 50 characters are reported
         """
-        now = self._clock.ticks_ms()
+        causes, self.tripped = self.tripped, 0
+        if s.estop:
+            causes |= 1 << EMERGENCY_STOP
+        if s.estop is None or s.door is None:
+            causes |= 1 << _INPUTS_LOST
+        if s.door:
+            causes |= 1 << _DOOR_OPEN
+        if external:
+            causes |= 1 << _EXTERNAL
+        if gate.fault is not None:
+            causes |= 1 << (_OFF_NOT_CONFIRMED if gate.fault == OFF_NOT_CONFIRMED else _START_FAILED)
+        if gate.state == RUNNING and ma is not None and ma > gate.set_ma + max(_OVER_MA, gate.set_ma // 10):
+            causes |= 1 << _OVER_CURRENT
+        if not s.module_healthy or not s.module_bus_up:
+            causes |= 1 << _MODULE_LOST
+        elif s.temperature_dc is None:
+            causes |= 1 << _SENSOR
+        elif s.temperature_dc >= s.stop_dc:
+            causes |= 1 << OVER_TEMPERATURE
+        if not s.bms_bus_up:
+            causes |= 1 << _BMS_BUS
+        first = self._count(causes)
+        info = external[:50] if isinstance(external, str) else ""
+        if first is None:
+            self.kind = self.current = None
+        elif first != self.kind or self.current is None or info != self.current[2]:
+            self.kind = first
+            self.current = None
+            self.current = cold("charger.fault_names").describe(first, info)
+
+    def _count(self, causes):
+        """The first of the causes that has lasted long enough or stays; or None."""
+        clock = self._clock
+        now = clock.ticks_ms()
         at = self._at
         first = None
         for kind in range(len(_LASTS_DS)):
@@ -74,20 +109,14 @@ class Faults:
             if causes & bit:
                 if at[kind] is None:
                     at[kind] = now
-                if self._on & bit or not 0 <= self._clock.ticks_diff(now, at[kind]) < _LASTS_DS[kind] * 100:
+                if self._on & bit or not 0 <= clock.ticks_diff(now, at[kind]) < _LASTS_DS[kind] * 100:
                     self._on |= bit
                     at[kind] = now
             elif at[kind] is not None and not (
-                self._on & _STAYS & bit and 0 <= self._clock.ticks_diff(now, at[kind]) < self._hold_ms
+                self._on & _STAYS & bit and 0 <= clock.ticks_diff(now, at[kind]) < self._hold_ms
             ):
                 self._on &= ~bit
                 at[kind] = None
             if self._on & bit and first is None:
                 first = kind
-        if first != self.kind or (first is not None and info != self.current[2]):
-            self.kind = first
-            self.current = None
-            if first is not None:
-                vendor_code, code = _NAMES.split("\n")[first].split(" ")
-                self.current = (code, vendor_code, info)
-        return self.current
+        return first

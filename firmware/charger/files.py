@@ -1,4 +1,4 @@
-"""Small JSON files that survive a power cut at any write."""
+"""Small JSON files that survive a power cut at any write. A cold module: nothing is written often."""
 
 import json
 import os

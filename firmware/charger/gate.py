@@ -14,8 +14,9 @@ RUNNING = const(3)
 STOPPING = const(4)  # off sent and repeated until the module confirms
 STATE_NAMES = ("OFF", "ARMING", "ENERGISING", "RUNNING", "STOPPING")
 
-OFF_NOT_CONFIRMED = "OffNotConfirmed"
-START_FAILED = "StartFailed"
+# Faults
+OFF_NOT_CONFIRMED = const(1)
+START_FAILED = const(2)
 
 _ECHO_MV = const(100)  # the module counts in 1/1024 V ...
 _ECHO_MA = const(100)  # ... and 1/30.5 A
@@ -27,6 +28,8 @@ _DROP_MS = const(1000)  # the module says "off" for this long although told "on"
 _STOP_MIN_MS = const(150)  # an echo older than the stop cannot confirm it
 _AGAIN_MS = const(500)
 _RETRY_MS = const(500)
+_START_MS = const(2500)  # a start attempt takes no longer
+_ATTEMPTS = const(3)  # failed starts in a row that make a fault
 _STEADY_MS = const(30_000)  # a life this long makes the earlier start attempts forgotten
 
 
@@ -36,22 +39,19 @@ class Gate:
     module    -- power driver; contactor -- callable(bool) or None where the board has none
     close_ms  -- the contactor needs this to close
     off_deadline_ms -- an off that is not confirmed by then is a fault, and the contactor opens anyway
-    start_ms  -- a start attempt takes no longer; attempts -- failed starts in a row that make a fault
     start_ma, ramp_ma_s -- first current, and how fast it rises. Lowering is immediate
     hold_ms   -- no start for this long after hold()
     fault     -- None, OFF_NOT_CONFIRMED or START_FAILED; stays until clear_fault()
     """
 
-    def __init__(self, module, clock, log, contactor=None, close_ms=100, off_deadline_ms=2000, start_ms=2500,
-                 attempts=3, start_ma=1000, ramp_ma_s=20_000, hold_ms=10_000):  # fmt: skip
+    def __init__(self, module, clock, log, contactor=None, close_ms=100, off_deadline_ms=2000,
+                 start_ma=1000, ramp_ma_s=20_000, hold_ms=10_000):  # fmt: skip
         self._module = module
         self._clock = clock
         self._log = log
         self._contactor = contactor
         self._close_ms = close_ms
         self._off_deadline_ms = off_deadline_ms
-        self._start_ms = start_ms
-        self._attempts = attempts
         self._start_ma = start_ma
         self._ramp_ma_s = ramp_ma_s
         self._hold_ms = hold_ms
@@ -128,7 +128,8 @@ class Gate:
                 self._enter(STOPPING)
                 self.off()
             elif allowed and self.fault is None and not self.is_blocked():
-                self._arm(mv, ma)
+                self._enter(ARMING)
+                self._send(False, mv, min(ma, self._start_ma))
         elif state == STOPPING:
             self._stop()
         elif not allowed:
@@ -145,11 +146,6 @@ class Gate:
 
     # -- the sequence
 
-    def _arm(self, mv, ma):
-        self._drive(False)
-        self._enter(ARMING)
-        self._send(False, mv, min(ma, self._start_ma))
-
     def _arming(self, mv, ma):
         module = self._module
         if self._failed():
@@ -159,10 +155,8 @@ class Gate:
         elif module.is_off() and _near(module.echo_mv, mv, _ECHO_MV) and _near(module.echo_ma, self.set_ma, _ECHO_MA):
             self._drive(True)
             self._was_on = False
-            started = self._since
-            self._enter(ENERGISING)
-            self._step_at = self._since
-            self._since = started  # one deadline for the whole start
+            self.state = ENERGISING  # one deadline for the whole start: _since stays
+            self._step_at = self._clock.ticks_ms()
             if self._contactor is None:
                 self._on(mv, ma)
         elif self._passed(self._step_at) >= _PUSH_MS:
@@ -226,7 +220,7 @@ class Gate:
         self._send(True, mv, min(ma, self.set_ma))
 
     def _failed(self):
-        if 0 <= self._passed(self._since) < self._start_ms:
+        if 0 <= self._passed(self._since) < _START_MS:
             return False
         module = self._module
         self._fail(
@@ -238,8 +232,8 @@ class Gate:
     def _fail(self, text):
         self.off()
         self.failed_starts += 1
-        self._log.warn("gate", "%s (attempt %d of %d)" % (text, self.failed_starts, self._attempts))
-        if self.failed_starts >= self._attempts:
+        self._log.warn("gate", "%s (attempt %d of %d)" % (text, self.failed_starts, _ATTEMPTS))
+        if self.failed_starts >= _ATTEMPTS:
             self.fault = START_FAILED
         else:
             self._block(_RETRY_MS)

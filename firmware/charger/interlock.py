@@ -6,32 +6,28 @@ passes it; the BMS limit is followed at once; what is unknown counts as bad.
 
 from micropython import const
 
-NOT_PLUGGED = const(1 << 0)
-BMS_SILENT = const(1 << 1)
-BMS_FORBIDS = const(1 << 2)
-BMS_LIMIT_ZERO = const(1 << 3)
-BMS_WINDOW = const(1 << 4)  # the voltage limit it asks for is not one of our vehicles
-MODULE_LOST = const(1 << 5)
-BMS_BUS = const(1 << 6)
-MODULE_BUS = const(1 << 7)
-TERMINAL_UNKNOWN = const(1 << 8)
-TERMINAL_WINDOW = const(1 << 9)
-TERMINAL_OVER = const(1 << 10)  # above what the BMS allows
-SENSOR = const(1 << 11)
-TOO_HOT = const(1 << 12)
-ESTOP = const(1 << 13)
-DOOR = const(1 << 14)
-FAULT = const(1 << 15)
+# Reasons, one bit each; interlock_names.py names them in this order
+_NOT_PLUGGED = const(1 << 0)
+_BMS_SILENT = const(1 << 1)
+_BMS_FORBIDS = const(1 << 2)
+_BMS_LIMIT_ZERO = const(1 << 3)
+_BMS_WINDOW = const(1 << 4)  # the voltage limit it asks for is not one of our vehicles
+_MODULE_LOST = const(1 << 5)
+_BMS_BUS = const(1 << 6)
+_MODULE_BUS = const(1 << 7)
+_TERMINAL_UNKNOWN = const(1 << 8)
+_TERMINAL_WINDOW = const(1 << 9)
+_TERMINAL_OVER = const(1 << 10)  # above what the BMS allows
+_SENSOR = const(1 << 11)
+_TOO_HOT = const(1 << 12)
+_ESTOP = const(1 << 13)
+_DOOR = const(1 << 14)
+_FAULT = const(1 << 15)
 NOT_PERMITTED = const(1 << 16)
-LIMIT_ZERO = const(1 << 17)  # profile, hardware limit or derating leaves nothing
+_LIMIT_ZERO = const(1 << 17)  # profile, hardware limit or derating leaves nothing
 
-# In the order of the bits. One string: nobody asks in a running session.
-NAMES = (
-    "NotPlugged BmsSilent BmsForbids BmsLimitZero BmsWindow ModuleLost BmsBus ModuleBus TerminalUnknown TerminalWindow "
-    "TerminalOver Sensor TooHot EStop Door Fault NotPermitted LimitZero"
-)
-
-VEHICLE = NOT_PLUGGED | BMS_SILENT | BMS_FORBIDS | BMS_LIMIT_ZERO  # the vehicle does not take; the charger would give
+VEHICLE = const(_NOT_PLUGGED | _BMS_SILENT | _BMS_FORBIDS | _BMS_LIMIT_ZERO)  # it does not take; we would give
+TERMINAL_HIGH = const(_TERMINAL_WINDOW | _TERMINAL_OVER)  # possibly
 
 
 class Snapshot:
@@ -73,42 +69,42 @@ def interlock(s):
     """
     why = 0
     if not s.plugged:
-        why |= NOT_PLUGGED
+        why |= _NOT_PLUGGED
     if not s.bms_alive:
-        why |= BMS_SILENT
+        why |= _BMS_SILENT
     if not s.bms_permits:
-        why |= BMS_FORBIDS
+        why |= _BMS_FORBIDS
     if not s.bms_ma > 0:
-        why |= BMS_LIMIT_ZERO
+        why |= _BMS_LIMIT_ZERO
     if not s.low_mv < s.bms_mv < s.high_mv:
-        why |= BMS_WINDOW if s.bms_mv else BMS_LIMIT_ZERO
+        why |= _BMS_WINDOW if s.bms_mv else _BMS_LIMIT_ZERO
     if not s.module_healthy:
-        why |= MODULE_LOST
+        why |= _MODULE_LOST
     if not s.bms_bus_up:
-        why |= BMS_BUS
+        why |= _BMS_BUS
     if not s.module_bus_up:
-        why |= MODULE_BUS
+        why |= _MODULE_BUS
     at_mv = s.terminal_mv
     if at_mv is None:
-        why |= TERMINAL_UNKNOWN
+        why |= _TERMINAL_UNKNOWN
         at_mv = 0
     else:
         if not at_mv < s.high_mv or ((s.sees_pack or s.running) and not s.low_mv < at_mv):
-            why |= TERMINAL_WINDOW
+            why |= _TERMINAL_WINDOW
         if s.bms_mv and not at_mv <= s.bms_mv + s.tolerance_mv:
-            why |= TERMINAL_OVER
+            why |= _TERMINAL_OVER
     hot_dc = s.temperature_dc
     if hot_dc is None:
-        why |= SENSOR
+        why |= _SENSOR
         hot_dc = s.stop_dc
     elif not hot_dc < s.stop_dc:
-        why |= TOO_HOT
+        why |= _TOO_HOT
     if s.estop is not False:
-        why |= ESTOP
+        why |= _ESTOP
     if s.door is not False:
-        why |= DOOR
+        why |= _DOOR
     if s.fault is not False:
-        why |= FAULT
+        why |= _FAULT
     if s.permitted is not True:
         why |= NOT_PERMITTED
 
@@ -125,14 +121,8 @@ def interlock(s):
         watts = min(watts, s.limit_w)
     # W * 10^4 over 0.1 V, rounded up, is mA and stays within 30 bits; the pack is never below the window
     ma = min(ma, watts * 10_000 // max(1, -(-max(at_mv, s.low_mv) // 100)))
-    if not (ma > 0 and mv > 0) and not why & (BMS_LIMIT_ZERO | TOO_HOT | SENSOR):
-        why |= LIMIT_ZERO
+    if not (ma > 0 and mv > 0) and not why & (_BMS_LIMIT_ZERO | _TOO_HOT | _SENSOR):
+        why |= _LIMIT_ZERO
     if why:
         return False, 0, 0, why
     return True, mv, min(ma, s.bms_ma), 0
-
-
-def names(reasons):
-    """Text for a bit mask: "BmsSilent EStop", or "none"."""
-    all_names = NAMES.split(" ")
-    return " ".join([all_names[i] for i in range(len(all_names)) if reasons >> i & 1]) or "none"

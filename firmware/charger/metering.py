@@ -10,7 +10,7 @@ class Meter:
     """Integrates the validated terminal samples of one connector.
 
     session_mwh  -- since session_begin(); lifetime_mwh -- never goes back (given at start)
-    samples      -- integrated; gaps -- intervals longer than gap_ms, which add nothing
+    gaps         -- intervals longer than gap_ms, which add nothing
     """
 
     def __init__(self, clock, lifetime_mwh=0, gap_ms=2000):
@@ -21,7 +21,6 @@ class Meter:
         self._power = 0  # its power, mV x mA
         self.session_mwh = 0
         self.lifetime_mwh = lifetime_mwh
-        self.samples = 0
         self.gaps = 0
 
     def session_begin(self):
@@ -49,12 +48,6 @@ class Meter:
                     self._rest -= whole * _HALVES_PER_MWH
                     self.session_mwh += whole
                     self.lifetime_mwh += whole
-                self.samples += 1
             else:
                 self.gaps += 1
         self._at, self._power = now, power
-
-
-def wh(mwh):
-    """Whole Wh of a register, rounded down: the same for meterStart, meterStop and every sample in between."""
-    return mwh // 1000

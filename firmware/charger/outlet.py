@@ -7,19 +7,13 @@ about the power on every relevant frame; `tick` does what needs time, at least e
 from fixed import fixed
 from micropython import const
 
-from . import faults, interlock
-from .faults import Faults
-from .gate import OFF_NOT_CONFIRMED, RUNNING, START_FAILED
-from .metering import wh
+from .faults import EMERGENCY_STOP, OVER_TEMPERATURE, OVER_VOLTAGE, SOFTWARE, Faults
+from .gate import RUNNING
+from .interlock import NOT_PERMITTED, TERMINAL_HIGH, VEHICLE, interlock
 
 _NO_CURRENT_MA = const(500)
 _NO_CURRENT_MS = const(5000)
 _GONE_MS = const(1500)  # a BMS speaks every second at least
-_OVER_MA = const(2000)  # above the set-point; from 20 A on a tenth of it
-_HARDWARE = (
-    faults.OFF_NOT_CONFIRMED, faults.OVER_VOLTAGE, faults.OVER_CURRENT, faults.SENSOR, faults.MODULE_LOST,
-    faults.START_FAILED, faults.SOFTWARE,
-)  # fmt: skip
 
 
 class Outlet:
@@ -27,18 +21,23 @@ class Outlet:
 
     bms, module, gate, meter, plug -- this connector's own
     module_bus, bms_bus -- CAN controllers (asked for `is_up`)
-    hal     -- inputs and outputs; board -- dict of this connector: "lock", "plug_switch", "sees_pack" (bools)
-    limits  -- (mv, ma, W) of the hardware; settings -- Settings (asked for its values once)
+    hal     -- inputs and outputs
+    snap    -- the interlock's Snapshot, with its constant part filled in
+    fault_hold_ms -- as faults.Faults; bms_timeout_ms -- BMS silence that cuts the power
+    bms_stop_ms, bms_lost_ms -- a BMS that forbids, or is silent after the time-out, for this long ends the session
+    has_lock, has_switch -- plug lock and plug switch are fitted; lifetime -- OCPP shows the lifetime register
     connector -- the charge point's connector, set after construction; None: no OCPP
+    soc     -- last known SoC of this plug-in (0.01 %), also when the vehicle has just left; or None
     """
 
-    def __init__(self, number, bms, module, gate, meter, plug, module_bus, bms_bus, hal, clock, log, board, limits,
-                 settings):  # fmt: skip
+    def __init__(self, number, bms, module, gate, meter, plug, module_bus, bms_bus, hal, clock, log, snap,
+                 fault_hold_ms, bms_timeout_ms, bms_stop_ms, bms_lost_ms, has_lock, has_switch, lifetime):  # fmt: skip
         self.number = number
         self.connector = None
         self.gate = gate
         self.meter = meter
-        self.reasons = interlock.NOT_PERMITTED
+        self.soc = None
+        self.reasons = NOT_PERMITTED
         self.errors = 0  # exceptions caught in the safety loop
         self._bms = bms
         self._module = module
@@ -46,35 +45,24 @@ class Outlet:
         self._module_bus = module_bus
         self._bms_bus = bms_bus
         self._hal = hal
-        self._clock = clock
         self._log = log
-        self._has_lock = board["lock"]
-        self._switched = board["plug_switch"]
-        get = settings.get
-        self._lifetime = get("meter.register") == "lifetime"
-        self._bms_timeout_ms = get("vehicle.bms_timeout_ms")
-        self._faults = Faults(clock, get("power.fault_hold_ms"))
-        self._snap = s = interlock.Snapshot()
-        s.sees_pack = board["sees_pack"]
-        s.max_mv, s.max_ma, s.max_w = limits
-        s.low_mv, s.high_mv = get("power.window_low_mv"), get("power.window_high_mv")
-        s.tolerance_mv = get("power.over_mv")
-        s.derate_dc, s.stop_dc = get("power.derate_dc"), get("power.stop_dc")
-        s.heating_max_ma = get("power.heating_max_ma")
+        self._has_lock = has_lock
+        self._has_switch = has_switch
+        self._lifetime = lifetime
+        self._bms_timeout_ms = bms_timeout_ms
+        self._faults = Faults(clock, fault_hold_ms)
+        self._snap = snap
         self._offered = False  # energy was on at some time since permit(True)
         self._gone = False  # the vehicle has probably left
-        self._soc = None  # last known of this plug-in
-        self._trip = 0  # causes seen since the last tick, bit mask of faults
         self._idle = False  # on for long, but the vehicle takes nothing
         self._idle_for = Lasting(clock, _NO_CURRENT_MS)
-        self._forbids_for = Lasting(clock, get("vehicle.bms_stop_ms"))
-        self._silent_for = Lasting(clock, get("vehicle.session_timeout_ms") - self._bms_timeout_ms)
+        self._forbids_for = Lasting(clock, bms_stop_ms)
+        self._silent_for = Lasting(clock, bms_lost_ms)
         self._was_plugged = False
-        self._shown = {}  # output name -> last value
-        self._news = None
+        self._shown = self._news = None  # what lock and light, what the charge point was told last
         module.on_power = self._on_power
-        module_bus.on_frame = self.on_module_frame
-        bms_bus.on_frame = self.on_bms_frame
+        module_bus.on_frame = self._on_module_frame
+        bms_bus.on_frame = self._on_bms_frame
 
     # -- Evse: what the charge point asks
 
@@ -87,28 +75,20 @@ class Outlet:
             return False
         if self.gate.state == RUNNING:
             return True
-        if self.reasons & ~interlock.VEHICLE or self.gate.is_blocked():
+        if self.reasons & ~VEHICLE or self.gate.is_blocked():
             return False
         return self.reasons != 0 or self._offered
 
     def ev_ready(self):
         """False: the vehicle forbids, asks for nothing, is silent, or has drawn nothing for 5 s."""
-        return not (self.reasons & interlock.VEHICLE or self._idle)
+        return not (self.reasons & VEHICLE or self._idle)
 
     def fault(self):
         return self._faults.current
 
-    def warning(self):
-        """(errorCode, vendorErrorCode, info) of something that stops no charging by itself, or None."""
-        if self._plug.plugged and not self._bms.is_alive():
-            return ("EVCommunicationError", "BmsSilent", "")
-        hot = self._module.temperature_dc()
-        if hot is not None and hot > self._snap.derate_dc:
-            return ("HighTemperature", "Derating", "")
-        return None
-
     def energy_wh(self):
-        return wh(self._mwh())
+        """Whole Wh, rounded down: the same for meterStart, meterStop and every sample in between."""
+        return (self.meter.lifetime_mwh if self._lifetime else self.meter.session_mwh) // 1000
 
     def sample(self, measurand):
         """(text, unit) of a measurand, or None when it is not known now."""
@@ -159,27 +139,20 @@ class Outlet:
             self._temperature_dc(),
         )
 
-    def soc(self):
-        """Last known SoC of this plug-in (0.01 %), also when the vehicle has just left; or None."""
-        return self._soc
-
-    def session_mwh(self):
-        return self.meter.session_mwh
-
     # -- frames and time
 
-    def on_module_frame(self, can_id, flags, data):
+    def _on_module_frame(self, can_id, flags, data):
         try:
             if self._module.feed(can_id, flags, data):
-                self.evaluate()
+                self._evaluate()
         except Exception as exc:  # noqa: BLE001 - a bug is off, not the end of the loop
             self.failed(exc)
 
-    def on_bms_frame(self, can_id, flags, data):
+    def _on_bms_frame(self, can_id, flags, data):
         try:
             if self._bms.feed(can_id, flags, data):
-                self.evaluate()
-        except Exception as exc:  # noqa: BLE001 - a bug is off, not the end of the loop
+                self._evaluate()
+        except Exception as exc:  # noqa: BLE001 - as above
             self.failed(exc)
 
     def _on_power(self, mv, ma):
@@ -189,7 +162,7 @@ class Outlet:
         """Look at everything, decide, act. Never raises."""
         try:
             self._evaluate()
-        except Exception as exc:  # noqa: BLE001 - a bug is off, not the end of the loop
+        except Exception as exc:  # noqa: BLE001 - as above
             self.failed(exc)
 
     def tick(self):
@@ -210,12 +183,12 @@ class Outlet:
     def make_safe(self):
         """Output off now, and a fault for the hold time: something in the program has died. Never raises."""
         self.gate.off()
-        self._trip |= 1 << faults.SOFTWARE
+        self._faults.tripped |= 1 << SOFTWARE
 
     def failed(self, exc):
         self.make_safe()
         self.errors += 1
-        if self._faults.kind != faults.SOFTWARE or self.errors & 0xFF == 1:  # a bug in a loop must not flood the log
+        if self._faults.kind != SOFTWARE or self.errors & 0xFF == 1:  # a bug in a loop must not flood the log
             self._log.error("outlet%d" % self.number, exc)
 
     def _evaluate(self):
@@ -225,7 +198,7 @@ class Outlet:
         s.bms_mv, s.bms_ma = bms.max_mv, bms.max_ma
         s.heating = bms.heating
         s.plugged = self._plug.update(
-            bms.silent_ms(), self._in_session(), self._switched and hal.input("plug", self.number)
+            bms.silent_ms(), self._in_session(), self._has_switch and hal.input("plug", self.number)
         )
         s.module_healthy = module.is_healthy()
         s.module_bus_up = self._module_bus.is_up
@@ -235,12 +208,12 @@ class Outlet:
         s.estop = hal.input("estop", self.number)
         s.door = hal.input("door", self.number)
         s.running = gate.state == RUNNING
-        s.fault = self._faults.kind is not None or self._trip != 0 or gate.fault is not None
-        allowed, mv, ma, self.reasons = interlock.interlock(s)
-        if self.reasons & (interlock.TERMINAL_OVER | interlock.TERMINAL_WINDOW) and gate.may_flow():
+        s.fault = self._faults.kind is not None or self._faults.tripped != 0 or gate.fault is not None
+        allowed, mv, ma, self.reasons = interlock(s)
+        if self.reasons & TERMINAL_HIGH and gate.may_flow():
             # beyond what it was told: the module does not obey. A limit lowered just now is no fault
             if gate.set_mv and s.terminal_mv > gate.set_mv + s.tolerance_mv:
-                self._trip |= 1 << faults.OVER_VOLTAGE
+                self._faults.tripped |= 1 << OVER_VOLTAGE
                 allowed = False
         gate.poll(allowed, mv, ma)
         if gate.state == RUNNING:
@@ -272,51 +245,24 @@ class Outlet:
             self._log.info("outlet%d" % self.number, "plugged in" if s.plugged else "unplugged")
             bms.new_vehicle()
             if s.plugged:
-                self._soc = None  # the last one is asked for until then
+                self.soc = None  # the last one is asked for until then
         if bms.soc is not None:
-            self._soc = bms.soc
+            self.soc = bms.soc
         ma = self._module.terminal_ma()
         taking = gate.state != RUNNING or gate.set_ma < _NO_CURRENT_MA or ma is None or ma >= _NO_CURRENT_MA
         self._idle = self._idle_for.update(not taking)
 
     def _watch_faults(self):
-        s, module, gate = self._snap, self._module, self.gate
-        causes, self._trip = self._trip, 0
-        info = ""
-        if s.estop:
-            causes |= 1 << faults.EMERGENCY_STOP
-        if s.estop is None or s.door is None:
-            causes |= 1 << faults.INPUTS_LOST
-        if s.door:
-            causes |= 1 << faults.DOOR_OPEN
-        external = self._hal.input("fault", self.number)
-        if external:
-            causes |= 1 << faults.EXTERNAL
-            info = str(external)[:50] if external is not True else ""
-        if gate.fault == OFF_NOT_CONFIRMED:
-            causes |= 1 << faults.OFF_NOT_CONFIRMED
-        elif gate.fault == START_FAILED:
-            causes |= 1 << faults.START_FAILED
-        ma = module.terminal_ma()
-        if gate.state == RUNNING and ma is not None and ma > gate.set_ma + max(_OVER_MA, gate.set_ma // 10):
-            causes |= 1 << faults.OVER_CURRENT
-        if not s.module_healthy or not s.module_bus_up:
-            causes |= 1 << faults.MODULE_LOST
-        elif s.temperature_dc is None:
-            causes |= 1 << faults.SENSOR
-        elif s.temperature_dc >= s.stop_dc:
-            causes |= 1 << faults.OVER_TEMPERATURE
-        if not s.bms_bus_up:
-            causes |= 1 << faults.BMS_BUS
-        was, found = self._faults.kind, self._faults
-        found.update(causes, info)
+        gate, found = self.gate, self._faults
+        was = found.kind
+        found.update(self._snap, gate, self._module.terminal_ma(), self._hal.input("fault", self.number))
         if found.kind != was:
             self._log.warn("outlet%d" % self.number, "fault: %s" % (found.current,))
             gate.hold()
         if found.kind is not None:
             if gate.fault is None:
                 gate.hold()
-            elif not s.plugged:
+            elif not self._snap.plugged:
                 gate.clear_fault()
 
     def _end_session(self):
@@ -328,7 +274,7 @@ class Outlet:
         if not session:
             return
         if kind is not None:
-            self.connector.stop("EmergencyStop" if kind == faults.EMERGENCY_STOP else "Other")
+            self.connector.stop("EmergencyStop" if kind == EMERGENCY_STOP else "Other")
         elif not s.plugged:
             self.connector.stop("EVDisconnected")
         elif forbids or silent:  # silent, but the plug switch says that it is there
@@ -340,35 +286,29 @@ class Outlet:
         self._bms.report(
             s.terminal_mv or 0,
             self._terminal_ma() or 0,
-            kind in _HARDWARE,
-            kind == faults.OVER_TEMPERATURE,
+            self._faults.is_hardware(),
+            kind == OVER_TEMPERATURE,
             not s.plugged,
         )
-        session = self._in_session()
-        if self._has_lock:
-            self._output("lock", session)
+        light = "plugged" if s.plugged else "idle"
         if kind is not None:
-            self._output("led", "fault")
+            light = "fault"
         elif self.gate.state == RUNNING:
-            self._output("led", "charging")
-        else:
-            self._output("led", "plugged" if s.plugged else "idle")
+            light = "charging"
+        show = (light, self._in_session())
+        if show != self._shown:
+            self._shown = show
+            self._hal.output("led", self.number, light)
+            if self._has_lock:
+                self._hal.output("lock", self.number, show[1])
         news = (s.plugged, kind, self.evse_ready(), self.ev_ready(), self.is_settled())
         if news != self._news:
             self._news = news
             if self.connector is not None:
                 self.connector.poke()
 
-    def _output(self, name, value):
-        if self._shown.get(name) != value:
-            self._hal.output(name, self.number, value)
-            self._shown[name] = value
-
     def _in_session(self):
         return self.connector is not None and self.connector.transaction is not None
-
-    def _mwh(self):
-        return self.meter.lifetime_mwh if self._lifetime else self.meter.session_mwh
 
     def _terminal_ma(self):
         ma = self._module.terminal_ma()

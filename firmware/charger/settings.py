@@ -2,7 +2,8 @@
 
 Stored values win over factory presets, presets over defaults. What is damaged in a file is
 left out value by value, counted in `ignored` and logged; it never stops the start.
-The schema and everything that is needed rarely is in settings_table, a cold module.
+The values take effect at the start, so nobody keeps a Settings while the charger runs: a cold module, as is the
+schema in settings_table, with everything that is needed rarely.
 """
 
 from cold import cold
@@ -22,7 +23,7 @@ class Settings:
         self.folder = folder
         self.log = log
         self.ignored = 0
-        self.values = {}  # values in use: a cache, see forget()
+        self.values = {}  # in use
         self.preset = {}
         self.stored = {}
         cold(_TABLE).load(self, presets)
@@ -32,13 +33,7 @@ class Settings:
 
     def get(self, name):
         """Value in use. KeyError: no such setting."""
-        if not self.values:
-            cold(_TABLE).use(self)
         return self.values[name]
-
-    def forget(self):
-        """Free the memory of the values until somebody asks again: after the start hardly anybody does."""
-        self.values = {}
 
     def source(self, name):
         """Where the value comes from: "stored", "factory" or "default"."""

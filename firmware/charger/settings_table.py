@@ -1,8 +1,7 @@
 """Schema of the device settings, their checks and their storage. A cold module: see settings.Settings."""
 
+from cold import cold
 from micropython import const
-
-from .files import read_json, write_json
 
 SECRET = const(1)  # never printed, logged, exported
 RESTART = const(2)  # takes effect at the next start
@@ -50,6 +49,7 @@ _ORDER = (
     ("vehicle.bms_timeout_ms", "vehicle.session_timeout_ms", 0),
 )
 
+_FILES = "charger.files"
 _FILE = "settings.json"
 _GOOD = "settings.good.json"  # what the last start could read without an error
 
@@ -74,7 +74,7 @@ def change(settings, name, value, remove=False):
     if problem:
         raise ValueError("%s must be below %s" % problem[:2])
     if settings.folder is not None:
-        write_json(settings.folder + "/" + _FILE, trial)
+        cold(_FILES).write_json(settings.folder + "/" + _FILE, trial)
     settings.stored = trial
     use(settings)
     return bool(schema_row[5] & RESTART)
@@ -100,9 +100,10 @@ def use(settings):
 
 
 def _load(settings):
+    files = cold(_FILES)
     for name in (_FILE, _GOOD):
         try:
-            raw = read_json(settings.folder + "/" + name)
+            raw = files.read_json(settings.folder + "/" + name)
         except OSError:
             continue  # not there: a new device, or never changed
         except ValueError:
@@ -113,19 +114,19 @@ def _load(settings):
         if name == _GOOD:
             settings.log.warn("settings", "%s is missing or unreadable: using %s" % (_FILE, name))
         elif settings.ignored == before:
-            _keep_good(settings, raw)
+            _keep_good(settings, raw, files)
         return
 
 
-def _keep_good(settings, raw):
+def _keep_good(settings, raw, files):
     path = settings.folder + "/" + _GOOD
     try:
         try:
-            if read_json(path) == raw:
+            if files.read_json(path) == raw:
                 return
         except (OSError, ValueError):
             pass
-        write_json(path, raw)
+        files.write_json(path, raw)
     except OSError as exc:
         settings.log.error("settings", exc)
 

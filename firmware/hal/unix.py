@@ -3,18 +3,13 @@
 import asyncio
 import errno
 import json
-import socket
 
 from cold import cold
 from micropython import const
 
-_CONNECT_MS = const(3000)
 _LINE = const(512)
 _LEVELS = ("estop", "door", "plug", "fault")
 _UNKNOWN_IS_NONE = ("estop", "door")
-_TCP = const(6)  # IPPROTO_TCP
-_NODELAY = const(1)
-_EISCONN = (106, 56)  # of Linux and macOS; errno does not name it
 _SYSTEM = "hal.unix_system"
 
 
@@ -30,26 +25,17 @@ class TcpStream:
         """Awaitable: bytes read into buf, 0 at the end of the stream. OSError: broken."""
         return self._stream.readinto(buf)
 
-    def write(self, buf):
-        """Bytes taken by the system, 0 when it takes none now. OSError: broken or closed."""
+    def write(self, buf, start, size):
+        """How many of buf[start : start + size] the system took, 0 when it takes none now. OSError: broken or closed."""
         if self._sock is None:
             raise OSError(errno.EBADF)
-        n = self._sock.write(buf)
-        return 0 if n is None else n
+        return self._sock.write(buf, start, size) or 0
 
     def close(self):
         sock, self._sock = self._sock, None
-        if sock is None:
-            return
-        try:
-            scrap = bytearray(256)  # unread input would turn the close into a reset, which discards what we sent
-            for _ in range(256):
-                if not sock.readinto(scrap):
-                    break
-        except OSError:
-            pass
-        sock.close()
-        self._on_close(self)
+        if sock is not None:
+            cold(_SYSTEM).close(sock)
+            self._on_close(self)
 
 
 class Hal:
@@ -85,20 +71,7 @@ class Hal:
     # -- streams
 
     async def open_stream(self, spec):
-        if not isinstance(spec, str) or not spec.startswith("tcp://") or ":" not in spec[6:]:
-            raise ValueError("a stream of this system is tcp://host:port, not %r" % (spec,))
-        host, _, port = spec[6:].rpartition(":")
-        address = socket.getaddrinfo(host, int(port), 0, socket.SOCK_STREAM)[0][-1]
-        reader, _ = await asyncio.wait_for_ms(asyncio.open_connection(host, int(port)), _CONNECT_MS)
-        sock = reader.s
-        try:
-            sock.connect(address)  # asyncio does not look at the outcome; asking twice tells
-        except OSError as exc:
-            if exc.errno not in _EISCONN:
-                sock.close()
-                raise
-        sock.setsockopt(_TCP, _NODELAY, 1)
-        stream = TcpStream(reader, self._streams.remove)
+        stream = TcpStream(await cold(_SYSTEM).connect(spec), self._streams.remove)
         self._streams.append(stream)
         return stream
 
@@ -205,7 +178,7 @@ class Hal:
             return  # sent when the link is back
         text = json.dumps({"output": name, "connector": connector, "value": value}) + "\n"
         try:
-            if link.write(text) != len(text):
+            if link.write(text, 0, len(text)) != len(text):
                 link.close()  # half a line: only a new link makes sense again
         except OSError:
             pass  # the reader sees it too
@@ -226,6 +199,12 @@ class Hal:
             read, fd, buf = self._sigterm
             self._terminating = read(fd, buf, len(buf)) > 0
         return self._terminating
+
+    def ignore_interrupt(self):
+        try:
+            cold(_SYSTEM).ignore_sigint()
+        except Exception as exc:  # noqa: BLE001 - no ffi: another system than Linux
+            self._log.warn("hal", exc)
 
     def reset(self, hard):
         self.close()

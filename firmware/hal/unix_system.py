@@ -1,24 +1,75 @@
 """What the unix HAL asks of the operating system, once or rarely. A cold module: see unix.Hal."""
 
+import asyncio
 import os
+import socket
 import sys
 
 from micropython import const
 
+_CONNECT_MS = const(3000)
+_TCP = const(6)  # IPPROTO_TCP
+_NODELAY = const(1)
+_EISCONN = (106, 56)  # of Linux and macOS; errno does not name it
+
+_SIGINT = const(2)
 _SIGTERM = const(15)
 _EXIT_SOFT = const(64)
 _EXIT_HARD = const(65)
 
 
+async def connect(spec):
+    """Connect to "tcp://host:port"; return asyncio's stream. OSError, TimeoutError: not now. ValueError: wrong spec."""
+    if not isinstance(spec, str) or not spec.startswith("tcp://") or ":" not in spec[6:]:
+        raise ValueError("a stream of this system is tcp://host:port, not %r" % (spec,))
+    host, _, port = spec[6:].rpartition(":")
+    address = socket.getaddrinfo(host, int(port), 0, socket.SOCK_STREAM)[0][-1]
+    stream, _ = await asyncio.wait_for_ms(asyncio.open_connection(host, int(port)), _CONNECT_MS)
+    sock = stream.s
+    try:
+        sock.connect(address)  # asyncio does not look at the outcome; asking twice tells
+    except OSError as exc:
+        if exc.errno not in _EISCONN:
+            sock.close()
+            raise
+    sock.setsockopt(_TCP, _NODELAY, 1)
+    return stream
+
+
+def close(sock):
+    """Close a socket so that what was sent arrives."""
+    try:
+        scrap = bytearray(256)  # unread input would turn the close into a reset, which discards what we sent
+        for _ in range(256):
+            if not sock.readinto(scrap):
+                break
+    except OSError:
+        pass
+    sock.close()
+
+
 def watch_sigterm():
     """Block SIGTERM and return (read, fd, buf): read(fd, buf, len(buf)) > 0 once it came. Raises where it cannot."""
     libc = _libc()
-    mask = bytearray(128)  # sigset_t of Linux
-    mask[(_SIGTERM - 1) // 8] = 1 << (_SIGTERM - 1) % 8
+    mask = _block(libc, _SIGTERM)
     fd = libc.func("i", "signalfd", "ipi")(-1, mask, 0o2004000)  # SFD_NONBLOCK | SFD_CLOEXEC
-    if fd < 0 or libc.func("i", "sigprocmask", "ipp")(0, mask, None) != 0:
+    if fd < 0:
         raise OSError("signalfd")
     return libc.func("l", "read", "ipL"), fd, bytearray(128)
+
+
+def ignore_sigint():
+    """Block SIGINT from now on (micropython.kbd_intr would let it kill the process). Raises where it cannot."""
+    _block(_libc(), _SIGINT)
+
+
+def _block(libc, signal):
+    """Block a signal; return the sigset_t that holds it alone."""
+    mask = bytearray(128)  # sigset_t of Linux
+    mask[(signal - 1) // 8] = 1 << (signal - 1) % 8
+    if libc.func("i", "sigprocmask", "ipp")(0, mask, None) != 0:
+        raise OSError("sigprocmask")
+    return mask
 
 
 def unique_id(data_dir):

@@ -304,7 +304,7 @@ def test_repeated_off_does_not_move_the_deadline():
 
 
 def test_start_attempts_are_bounded():
-    bench = Bench(attempts=3, start_ms=2500)
+    bench = Bench()
     bench.go(3000, until=ENERGISING)
     bench.module.obeys = False  # never switches on
     bench.go(30_000)

@@ -275,7 +275,7 @@ def test_stream_both_ways_and_its_end():
         hal = Hal(folder, None, FakeLog())
         stream = await hal.open_stream("tcp://127.0.0.1:%d" % site.port)
         await site.came.wait()
-        assert stream.write(b'{"a": 1}\n') == 9
+        assert stream.write(b'..{"a": 1}\n..', 2, 9) == 9
         await until(lambda: site.lines == [{"a": 1}])
         await site.send(b"abc")
         buf = bytearray(8)
@@ -285,7 +285,7 @@ def test_stream_both_ways_and_its_end():
         stream.close()
         stream.close()
         try:
-            stream.write(b"x")
+            stream.write(b"x", 0, 1)
         except OSError:
             pass
         else:
@@ -314,7 +314,7 @@ def test_write_to_a_peer_that_does_not_read_never_waits():
         block = bytes(65_536)
         taken = 0
         for _ in range(1000):
-            n = stream.write(block)
+            n = stream.write(block, 0, len(block))
             if n == 0:
                 break
             taken += n

@@ -1,30 +1,14 @@
 # timeout: 240
 """The interlock over every combination of its conditions, and its limits."""
 
-from charger.interlock import (
-    BMS_BUS,
-    BMS_FORBIDS,
-    BMS_LIMIT_ZERO,
-    BMS_SILENT,
-    BMS_WINDOW,
-    DOOR,
-    ESTOP,
-    FAULT,
-    LIMIT_ZERO,
-    MODULE_BUS,
-    MODULE_LOST,
-    NAMES,
-    NOT_PERMITTED,
-    NOT_PLUGGED,
-    SENSOR,
-    TERMINAL_OVER,
-    TERMINAL_UNKNOWN,
-    TERMINAL_WINDOW,
-    TOO_HOT,
-    Snapshot,
-    interlock,
-    names,
-)  # fmt: skip
+from charger.interlock import NOT_PERMITTED as EXPORTED_NOT_PERMITTED
+from charger.interlock import TERMINAL_HIGH, VEHICLE, Snapshot, interlock
+from charger.interlock_names import NAMES, names
+
+(
+    NOT_PLUGGED, BMS_SILENT, BMS_FORBIDS, BMS_LIMIT_ZERO, BMS_WINDOW, MODULE_LOST, BMS_BUS, MODULE_BUS,
+    TERMINAL_UNKNOWN, TERMINAL_WINDOW, TERMINAL_OVER, SENSOR, TOO_HOT, ESTOP, DOOR, FAULT, NOT_PERMITTED, LIMIT_ZERO,
+) = [1 << bit for bit in range(len(NAMES.split(" ")))]  # fmt: skip
 
 # Reason, attribute, good value, bad value. Window 56..85.5 V, BMS asks for 84 V, 30 A; terminal at 76.4 V.
 CONDITIONS = (
@@ -216,6 +200,12 @@ def test_results_fit_small_integers_of_the_device():
     # products inside must stay below 2**30, or each decision would allocate
     assert 60_000 * 10_000 < 1 << 30
     assert limits_with(max_w=60_000, bms_ma=400_000, max_ma=400_000, terminal_mv=76_400)[1] == 400_000
+
+
+def test_exported_masks():
+    assert EXPORTED_NOT_PERMITTED == NOT_PERMITTED
+    assert VEHICLE == NOT_PLUGGED | BMS_SILENT | BMS_FORBIDS | BMS_LIMIT_ZERO
+    assert TERMINAL_HIGH == TERMINAL_WINDOW | TERMINAL_OVER
 
 
 def test_names():

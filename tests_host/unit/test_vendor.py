@@ -4,7 +4,8 @@ import json
 
 from fakes import FakeClock
 
-from charger.vendor import VendorMessages, session_summary, vehicle_info
+from charger.vendor import VendorMessages
+from charger.vendor_texts import session_summary, vehicle_info
 
 
 def test_vehicle_info_text_of_the_interface_description():
@@ -42,16 +43,17 @@ def test_unknown_members_are_left_out():
 
 class FakeOutlet:
     values = (8700, 90_000, 76_400, 0, 265)
-    mwh, last_soc = 3390, 8718
+
+    def __init__(self):
+        self.soc = 8718
+        self.meter = FakeMeter()
 
     def vehicle_values(self):
         return self.values
 
-    def soc(self):
-        return self.last_soc
 
-    def session_mwh(self):
-        return self.mwh
+class FakeMeter:
+    session_mwh = 3390
 
 
 class FakeConnector:
@@ -68,7 +70,8 @@ class Bench:
         self.clock = FakeClock()
         self.outlet = FakeOutlet()
         self.sent = []
-        self.hooks = VendorMessages({1: self.outlet, 2: FakeOutlet()}, self._send, self.clock, 3000)
+        self.hooks = VendorMessages({1: self.outlet, 2: FakeOutlet()}, self.clock, 3000)
+        self.hooks.send = self._send
         self.connector = FakeConnector()
 
     def _send(self, connector, vendor_id, message_id, text, tx_key=None):
@@ -107,6 +110,23 @@ def test_incomplete_data_is_sent_when_it_becomes_complete():
     bench.outlet.values = FakeOutlet.values
     bench.hooks.tick()
     assert bench.names() == ["VehicleInfo"] and "soc" in bench.sent[0][1]
+
+
+def test_start_waits_for_the_data_but_not_for_ever():
+    bench = Bench()
+    assert bench.hooks.may_start(bench.connector)  # nothing is waited for
+    bench.outlet.values = (None, 90_000, 76_400, 0, 265)
+    bench.hooks.plugged_in(bench.connector)
+    assert not bench.hooks.may_start(bench.connector)
+    bench.clock.advance(2999)
+    assert not bench.hooks.may_start(bench.connector)
+    bench.outlet.values = FakeOutlet.values
+    assert bench.hooks.may_start(bench.connector) and bench.sent == []
+    bench.outlet.values = (8700, 90_000, 76_400, 0, None)
+    bench.clock.advance(1)
+    assert bench.hooks.may_start(bench.connector)
+    bench.hooks.before_start(bench.connector)
+    assert bench.names() == ["VehicleInfo"] and bench.hooks.may_start(bench.connector)
 
 
 def test_start_is_the_last_moment():
@@ -153,7 +173,7 @@ def test_vehicle_that_leaves_before_its_data_is_complete_sends_nothing():
 def test_vehicles_that_come_together_are_told_in_the_order_of_connectors():
     bench = Bench()
     seen = []
-    bench.hooks._send = lambda connector, *rest: seen.append(connector.id)
+    bench.hooks.send = lambda connector, *rest: seen.append(connector.id)
     for number in (2, 1):
         connector = FakeConnector()
         connector.id = number
@@ -178,7 +198,7 @@ def test_summary_once_per_transaction_from_its_checkpoint():
     bench = Bench()
     tx = FakeTx(7)
     tx.extra = json.loads(json.dumps(bench.hooks.checkpoint(bench.connector, tx)))
-    bench.outlet.mwh, bench.outlet.last_soc = 9_999, None  # what comes later does not count
+    bench.outlet.meter.session_mwh, bench.outlet.soc = 9_999, None  # what comes later does not count
     bench.hooks.session_ended(bench.connector, tx)
     bench.hooks.session_ended(bench.connector, tx)
     assert bench.sent == [("SessionSummary", session_summary(8718, 3390, 90_000), 7)]
