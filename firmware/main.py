@@ -32,14 +32,19 @@ def serve(app, hal, log):
         try:
             reset = asyncio.run(app.run())
         except BaseException as exc:  # noqa: BLE001 - whatever ended it, the output goes off first
-            app.make_safe()
-            hal.ignore_interrupt()  # a second Ctrl-C must not disturb what follows
+            while True:
+                try:
+                    app.off()
+                    hal.ignore_interrupt()  # a second Ctrl-C must not disturb what follows ...
+                    break
+                except KeyboardInterrupt:
+                    pass  # ... nor this
             status = 130 if isinstance(exc, KeyboardInterrupt) else 1
             if status == 1:
                 log.error("main", exc)
             asyncio.run(app.shut_down())
     finally:
-        app.make_safe()
+        app.off()
         hal.close()
     if reset is not None:
         hal.reset(reset)

@@ -52,15 +52,24 @@ class App:
         self._reset = bool(hard)
 
     def make_safe(self):
-        """All outputs off, now. Synchronous, never raises."""
+        """All outputs off, now, and a fault: a part of the program has died. Synchronous, never raises."""
         for outlet in self.outlets:
             outlet.make_safe()
 
-    async def shut_down(self, reason="Reboot"):
-        """Output off first, then end the transactions, so that their messages are in the store. At most 3 s."""
+    def off(self):
+        """All outputs off, now. Synchronous, never raises."""
         for outlet in self.outlets:
             outlet.gate.off()
-        await cold(_SERVICES).end(self, reason)
+
+    def shut_down(self, reason="Reboot"):
+        """Output off and the end of the transactions, now; then await the result: their messages are in the store,
+        and "off" is confirmed. At most 3 s.
+        """
+        self.off()
+        for outlet in self.outlets:
+            outlet.connector.stop(reason)  # before a service that is still alive finds another reason
+            outlet.permit(False)
+        return cold(_SERVICES).end(self, reason)
 
     async def control(self):
         """The control loop."""

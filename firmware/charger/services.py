@@ -26,13 +26,10 @@ def start(app, supervise):
 
 
 async def end(app, reason):
-    """End the transactions, so that their messages are in the store, and wait for "off"; at most 3 s.
+    """See App.shut_down: wait for the transactions and for "off"; at most 3 s.
 
     Does the work of the services itself: they may be dead already.
     """
-    for outlet in app.outlets:
-        outlet.connector.stop(reason)
-        outlet.permit(False)
     began = app.clock.uptime_ms()
     while app.clock.uptime_ms() - began < _GOODBYE_MS:
         for outlet in app.outlets:

@@ -26,7 +26,7 @@ class TcpStream:
         return self._stream.readinto(buf)
 
     def write(self, buf, start, size):
-        """How many of buf[start : start + size] the system took, 0 when it takes none now. OSError: broken or closed."""
+        """How many bytes of buf[start : start + size] the system took, 0: none now. OSError: broken or closed."""
         if self._sock is None:
             raise OSError(errno.EBADF)
         return self._sock.write(buf, start, size) or 0

@@ -328,7 +328,7 @@ class Slcan:
         return True
 
     def _pump(self):
-        """Write what waits until the stream is full or the adapter behind. No allocation; lines stay whole and in order."""
+        """Write what waits until the stream is full or the adapter behind. Allocates nothing; lines stay whole."""
         stream = self._stream
         if stream is None or self._failed is not None:
             return
