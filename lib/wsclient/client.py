@@ -4,13 +4,14 @@ import asyncio
 import os
 from asyncio import core
 
+from cold import cold
 from micropython import const
 
 from .errors import WsClosed, in_words
-from .frame import BINARY, CLOSE, HEAD_MAX, PING, PONG, TEXT, FrameError, Parser, close_payload, mask, put_head
+from .frame import BINARY, CLOSE, HEAD_MAX, PING, PONG, TEXT, FrameError, Parser, mask, put_head
 from .utf8 import Utf8
 
-_READ = const(512)
+_READ = const(256)
 _CHUNK = const(1360)  # payload bytes per write, a multiple of 4; with the headers one Ethernet segment, also in TLS
 _QUEUE = const(8)  # messages received and not yet fetched
 _CONTROL = const(16)  # control frames to be sent
@@ -50,21 +51,16 @@ class WebSocket:
         self._deaf = False  # nothing the peer sends counts any more
         self._code = 0  # the first cause of the end, 0: none yet
         self._reason = ""
-        self._gone = asyncio.Event()  # socket closed, tasks ended
+        self._gone = False  # socket closed, tasks ended
+        self._news = asyncio.Event()  # something of what follows, or above, has changed: see _change()
         self._queue = []  # messages received
         self._queued = 0  # and their length
-        self._arrived = asyncio.Event()  # one was added, or the end is here
-        self._fetched = asyncio.Event()  # one was taken away, or the end is here
         self._turn = asyncio.Lock()  # senders, in order
         self._slot = None  # (opcode, data) in the writer's hands
-        self._slot_free = asyncio.Event()
-        self._slot_free.set()
         self._control = []  # (opcode, payload)
         self._bye = None  # payload of the close frame that ends our side
-        self._work = asyncio.Event()  # the writer has something to do
         self._pong_ms = pong_timeout_ms
         self._ping = None  # payload of the ping that is not answered yet
-        self._pong = asyncio.Event()
         self._blocked = False  # the reader waits for recv() to make room
         self._stalled = False  # and did so since the last ping or deadline
         self._timer = None  # the task that pings, or later the one that limits the close
@@ -76,6 +72,11 @@ class WebSocket:
         """True until either side begins to close or the link breaks."""
         return self._open
 
+    def _change(self):
+        """To be awaited while what one waits for is not so: something has changed."""
+        self._news.clear()
+        return self._news.wait()
+
     # -- the application's side ----------------------------------------------------------------------------------
 
     async def recv(self):
@@ -86,12 +87,11 @@ class WebSocket:
         while not self._queue:
             if self._code:
                 raise WsClosed(self._code, self._reason)
-            self._arrived.clear()
-            await self._arrived.wait()
+            await self._change()
         _hurry()
         msg = self._queue.pop(0)
         self._queued -= len(msg)
-        self._fetched.set()
+        self._news.set()
         return msg
 
     async def send(self, msg):
@@ -109,16 +109,17 @@ class WebSocket:
         else:
             item = (BINARY, bytes(msg))
         async with self._turn:
-            await self._slot_free.wait()  # a cancelled predecessor may still be on its way
+            while self._slot and not self._gone:  # a cancelled predecessor may still be on its way
+                await self._change()
             if self._open:
                 self._slot = item
-                self._slot_free.clear()
-                self._work.set()
-                await self._slot_free.wait()
-                if self._slot is not item:
-                    return
+                self._news.set()
+                while not self._gone:
+                    await self._change()
+                    if self._slot is not item:
+                        return
         while not self._code:  # a write failed: the reader will tell why
-            await self._gone.wait()
+            await self._change()
         raise WsClosed(self._code, self._reason)
 
     def set_ping(self, interval_ms):
@@ -134,8 +135,11 @@ class WebSocket:
         A message that is being sent goes first. May be called at any time, again too. ValueError for a code that must
         not be sent.
         """
-        self._shut(code, reason or "closed here", close_payload(code, reason))
-        await self._gone.wait()
+        plain = code == 1000 and not reason  # the one that must need nothing else
+        bye = b"\x03\xe8" if plain else cold("wsclient.closing").close_payload(code, reason)
+        self._shut(code, reason or "closed here", bye)
+        while not self._gone:
+            await self._change()
         await asyncio.sleep_ms(0)  # the cancelled tasks have their last turn before this one
 
     # -- the end -------------------------------------------------------------------------------------------------
@@ -144,13 +148,11 @@ class WebSocket:
         """Begin to close. The first code stays; 0: not known yet. bye: payload of our close frame, None: no use."""
         if not self._code:
             self._code, self._reason = code, reason
-        self._arrived.set()
-        self._fetched.set()
         if self._open:
             self._open = False
             self._bye = bye
-            self._work.set()
             self._limit(_CLOSE_MS)
+        self._news.set()
 
     def _limit(self, ms):
         """Let the reader live that long and no longer."""
@@ -171,8 +173,8 @@ class WebSocket:
         if self._timer:
             self._timer.cancel()
         self._link.close()
-        for event in (self._arrived, self._fetched, self._slot_free, self._gone):
-            event.set()
+        self._gone = True
+        self._news.set()
 
     # -- the reader ----------------------------------------------------------------------------------------------
 
@@ -211,11 +213,10 @@ class WebSocket:
                 elif event == PONG:
                     if payload == self._ping:
                         self._ping = None
-                        self._pong.set()
                 elif event == CLOSE:
                     self._deaf = True
                     code, reason = payload
-                    self._shut(code, reason, b"" if code == 1005 else close_payload(code))
+                    self._shut(code, reason, b"" if code == 1005 else code.to_bytes(2, "big"))
                     # The server closes TCP first (section 7.1.1). With TLS its close_notify may go unseen: readinto()
                     # reads on after the close frame, meets the end there and returns only the bytes before it.
                     self._limit(_EOF_MS)
@@ -229,7 +230,7 @@ class WebSocket:
     def _fail(self, code, reason):
         """Fail the connection (RFC 6455 section 7.1.7)."""
         self._deaf = True
-        self._shut(code, reason, close_payload(code, reason))
+        self._shut(code, reason, cold("wsclient.closing").close_payload(code, reason))
 
     async def _answer(self, payload):
         if len(self._control) >= _CONTROL:
@@ -238,32 +239,30 @@ class WebSocket:
                 self._control.pop(1)  # 0 may be our own ping
         if self._open:
             self._control.append((PONG, payload))
-            self._work.set()
+            self._news.set()
 
     async def _deliver(self, msg):
         while self._open and self._queue and (len(self._queue) >= _QUEUE or self._queued + len(msg) > self._max):
             self._blocked = self._stalled = True
-            self._fetched.clear()
-            await self._fetched.wait()
+            await self._change()
         self._blocked = False
         if self._open:
             self._queue.append(msg)
             self._queued += len(msg)
-            self._arrived.set()
+            self._news.set()
             await asyncio.sleep_ms(0)  # the application's turn
 
     # -- the writer ----------------------------------------------------------------------------------------------
 
     async def _write(self):
-        out = memoryview(bytearray(HEAD_MAX + _CHUNK))
         try:
-            while await self._put(out):
+            while await self._put():
                 pass
         except Exception as exc:  # noqa: BLE001 - as above
             # What the peer said before it went away, a close frame maybe, can still be read: the reader finds the code.
             self._shut(0, "connection lost: " + in_words(exc), None)
 
-    async def _put(self, out):
+    async def _put(self):
         """Write the next frame; return False after the close frame. A small one is one write, so one TCP segment."""
         if self._control:
             opcode, data = self._control.pop(0)
@@ -272,9 +271,9 @@ class WebSocket:
         elif self._bye is not None:
             opcode, data = CLOSE, self._bye
         else:
-            self._work.clear()
-            await self._work.wait()
+            await self._change()
             return True
+        out = memoryview(bytearray(HEAD_MAX + min(len(data), _CHUNK)))
         key = os.urandom(4)
         at = put_head(out, opcode, len(data), key)
         pos = 0
@@ -296,23 +295,26 @@ class WebSocket:
             await asyncio.sleep_ms(0)  # a long message must not keep the others from running
         if opcode < CLOSE:
             self._slot = None
-            self._slot_free.set()
+            self._news.set()
         return opcode != CLOSE
 
     async def _keep_alive(self, interval_ms):
+        await asyncio.sleep_ms(interval_ms)
         while True:
-            await asyncio.sleep_ms(interval_ms)
             self._ping = os.urandom(4)
-            self._pong.clear()
             self._stalled = self._blocked
             self._control.insert(0, (PING, self._ping))
-            self._work.set()
-            while not self._pong.is_set():
-                try:
-                    await asyncio.wait_for_ms(self._pong.wait(), self._pong_ms)
-                except asyncio.TimeoutError:
+            self._news.set()
+            passed = 0
+            while self._ping or passed < interval_ms:
+                left = (self._pong_ms if self._ping else interval_ms) - passed
+                step = min(left, interval_ms, self._pong_ms)
+                await asyncio.sleep_ms(step)
+                passed += step
+                if self._ping and step == left:
                     if not self._stalled:
                         self._code, self._reason = 1006, "no pong within %d ms" % self._pong_ms
                         self._reader.cancel()
                         return
                     self._stalled = self._blocked  # it was us who did not read
+                    passed = 0

@@ -4,34 +4,27 @@ import errno
 
 
 class WsError(Exception):
-    """Base of both."""
+    """Base of both. reason -- one line for a log."""
+
+    def __init__(self, code, reason):
+        super().__init__(code, reason)
+        self.code = self.status = code
+        self.reason = reason
 
 
 class HandshakeError(WsError):
     """The connection did not come to life.
 
     status -- HTTP status of the answer (int), 0 when there was none (no route, TLS refused, timeout, bad answer)
-    reason -- one line for a log
     """
-
-    def __init__(self, status, reason):
-        super().__init__(status, reason)
-        self.status = status
-        self.reason = reason
 
 
 class WsClosed(WsError):
     """The connection has ended.
 
-    code   -- the first cause: the code of the peer's close frame (1005: it had none), the code we closed with, or
-              1006 when the link broke without a close frame (RFC 6455 section 7.4.1)
-    reason -- one line for a log
+    code -- the first cause: the code of the peer's close frame (1005: it had none), the code we closed with, or
+            1006 when the link broke without a close frame (RFC 6455 section 7.4.1)
     """
-
-    def __init__(self, code, reason):
-        super().__init__(code, reason)
-        self.code = code
-        self.reason = reason
 
 
 def in_words(exc):

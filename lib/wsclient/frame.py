@@ -1,5 +1,6 @@
 """Frames of RFC 6455 section 5, from the client's side. Bytes in, bytes out: no sockets, no asyncio."""
 
+from cold import cold
 from micropython import const
 
 from .utf8 import Utf8
@@ -11,7 +12,7 @@ PING = const(9)
 PONG = const(10)
 
 HEAD_MAX = const(14)  # 2 + 8 for the length + 4 for the mask
-_KEEP = const(512)  # message buffer that stays; a larger one is dropped with its message
+_FIRST = const(64)  # smallest buffer of a message in several frames
 _MASK_STEP = const(128)
 
 
@@ -54,45 +55,12 @@ def put_head(buf, opcode, size, key):
     return at + 4
 
 
-def is_close_code(code):
-    """True for codes that may be on the wire (section 7.4; 1012 to 1014 are from the IANA registry)."""
-    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
-
-
-def close_payload(code, reason=""):
-    """Payload of a close frame; the reason is cut to 123 bytes between characters. ValueError for a bad code."""
-    if not is_close_code(code):
-        raise ValueError("close code")
-    text = reason.encode()
-    if len(text) > 123:
-        cut = 123
-        while text[cut] & 0xC0 == 0x80:
-            cut -= 1
-        text = text[:cut]
-    return code.to_bytes(2, "big") + text
-
-
-def parse_close(data):
-    """(code, reason) of a received close payload; (1005, "") if empty. FrameError if it breaks section 5.5.1 or 7.4."""
-    if not data:
-        return 1005, ""
-    if len(data) < 2:
-        raise FrameError(1002, "close frame of one byte")
-    code = data[0] << 8 | data[1]
-    if not is_close_code(code):
-        raise FrameError(1002, "close code %d" % code)
-    text = Utf8()
-    if not text.feed(memoryview(data)[2:]) or not text.is_complete():
-        raise FrameError(1007, "close reason is not UTF-8")
-    return code, str(data[2:], "utf-8")
-
-
 class Parser:
     """Push parser for what a server sends.
 
     After parse(), `event` is None (more bytes wanted) or the opcode of what is complete, with `payload`:
     TEXT str, BINARY bytes (whole messages, fragments joined), PING and PONG bytes, CLOSE (code, reason).
-    Memory: a buffer of 512 bytes; messages above that get a buffer of their own up to max_size.
+    Memory: each message and control frame gets a buffer of its size, up to max_size, and gives it back.
     """
 
     def __init__(self, max_size):
@@ -102,8 +70,8 @@ class Parser:
         self._need = 2  # header bytes it has
         self._left = 0  # payload bytes to come, once the header is whole
         self._opcode = 0  # of this frame
-        self._control = bytearray(125)
-        self._buf = memoryview(bytearray(_KEEP))
+        self._control = None  # payload of a control frame
+        self._buf = None  # memoryview, of the message
         self._type = 0  # opcode of the message in the buffer, 0: none has begun
         self._size = 0  # its bytes so far
         self._utf8 = Utf8()
@@ -140,21 +108,12 @@ class Parser:
         """The first two bytes of the header (section 5.2)."""
         first, second = self._head[0], self._head[1]
         opcode = self._opcode = first & 0x0F
-        if first & 0x70:
-            raise FrameError(1002, "reserved bit")
-        if second & 0x80:
-            raise FrameError(1002, "masked frame")
-        if opcode >= CLOSE:
-            if opcode > PONG:
-                raise FrameError(1002, "opcode %d" % opcode)
-            if not first & 0x80 or second > 125:
-                raise FrameError(1002, "control frame fragmented or too long")
-        elif opcode > BINARY:
-            raise FrameError(1002, "opcode %d" % opcode)
-        elif not opcode and not self._type:
-            raise FrameError(1002, "continuation of nothing")
-        elif opcode and self._type:
-            raise FrameError(1002, "message inside a message")
+        if (
+            (first & 0x70 or second & 0x80 or BINARY < opcode < CLOSE or opcode > PONG)
+            or (opcode >= CLOSE and (not first & 0x80 or second > 125))
+            or (opcode < CLOSE and (not opcode) == (not self._type))
+        ):
+            raise FrameError(1002, cold("wsclient.breach").in_words(first, second))
         if second >= 126:
             self._need = 4 if second == 126 else 10
 
@@ -174,6 +133,7 @@ class Parser:
                 raise FrameError(1002, "length not minimal")
         self._left = n
         if self._opcode >= CLOSE:
+            self._control = bytearray(n)
             return
         if self._opcode:
             self._type = self._opcode
@@ -182,18 +142,20 @@ class Parser:
         n += self._size
         if n > self._max:
             raise FrameError(1009, "message above %d bytes" % self._max)
-        if n > len(self._buf):
+        had = self._buf
+        room = len(had) if had else 0
+        if n > room or not had:
             if not head[0] & 0x80:  # more fragments follow: grow in few steps
-                n = max(n, min(2 * len(self._buf), self._max))
-            buf = memoryview(bytearray(n))
-            buf[: self._size] = self._buf[: self._size]
-            self._buf = buf
+                n = max(n, min(max(2 * room, _FIRST), self._max))
+            self._buf = memoryview(bytearray(n))
+            if had:
+                self._buf[: self._size] = had[: self._size]
 
     def _take(self, part):
         """Bytes of the payload."""
         n = len(part)
         if self._opcode >= CLOSE:
-            at = self._head[1] - self._left
+            at = len(self._control) - self._left
             self._control[at : at + n] = part
             return
         if self._type == TEXT and not self._utf8.feed(part):
@@ -205,8 +167,8 @@ class Parser:
         """The frame is whole."""
         opcode = self._opcode
         if opcode >= CLOSE:
-            data = bytes(memoryview(self._control)[: self._head[1]])
-            self.payload = parse_close(data) if opcode == CLOSE else data
+            data, self._control = bytes(self._control), None
+            self.payload = cold("wsclient.closing").parse_close(data) if opcode == CLOSE else data
             self.event = opcode
             return
         if not self._head[0] & 0x80:
@@ -220,5 +182,4 @@ class Parser:
             self.payload = bytes(data)
         self.event = self._type
         self._type = 0
-        if len(self._buf) > _KEEP:
-            self._buf = memoryview(bytearray(_KEEP))
+        self._buf = None

@@ -3,20 +3,8 @@
 import gc
 import random
 
-from wsclient.frame import (
-    BINARY,
-    CLOSE,
-    PING,
-    PONG,
-    TEXT,
-    FrameError,
-    Parser,
-    close_payload,
-    is_close_code,
-    mask,
-    parse_close,
-    put_head,
-)
+from wsclient.closing import close_payload, is_close_code, parse_close
+from wsclient.frame import BINARY, CLOSE, PING, PONG, TEXT, FrameError, Parser, mask, put_head
 
 
 def frame(first, payload=b"", length=None):
