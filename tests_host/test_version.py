@@ -10,7 +10,7 @@ from tests_host.system.rig import Rig, system_test
 
 
 def version() -> str:
-    text = (ROOT / "firmware" / "version.py").read_text(encoding="utf-8")
+    text = (ROOT / "firmware" / "charger" / "version.py").read_text(encoding="utf-8")
     found = re.search(r'^VERSION = "(\d+\.\d+\.\d+)"$', text, re.MULTILINE)
     assert found
     return found[1]

@@ -49,8 +49,8 @@ WITNESSES = ("tools/sim", "tools/csms", "tools/demo")
 LAZY = {("lib/ocpp16", "wsclient"): "lib/ocpp16/dial.py"}
 # boot.py makes the outputs safe before anything else is loaded, the HAL included.
 EXCEPTIONS = {("firmware/boot.py", "machine")}
-# First part of an imported name -> its room; the modules of lib are found by looking.
-_PACKAGES = {"charger": "charger", "drivers": "drivers", "hal": "hal", "main": "main", "boot": "main"}
+# First part of an imported name -> its room; the modules of lib and those at the top of firmware are found by looking.
+_PACKAGES = {"charger": "charger", "drivers": "drivers", "hal": "hal"}
 _PACKAGES.update({"boards": "boards", "board": "boards"})  # the chosen board's folder is on the path: `import board`
 
 
@@ -82,7 +82,7 @@ def imports(nodes: Iterable[ast.AST], package: tuple[str, ...] = (), in_function
                 yield Import(name if base else "." + name, node.lineno, in_function)
             else:
                 yield Import(node.module or "", node.lineno, in_function)
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "__import__":
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("__import__", "cold"):
             argument = node.args[0] if node.args else None
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                 yield Import(argument.value, node.lineno, in_function)
@@ -103,11 +103,11 @@ def room_of(path: str) -> str | None:
     return None
 
 
-def _judge_device(path: str, room: str, item: Import, lib_names: set[str]) -> str | None:
+def _judge_device(path: str, room: str, item: Import, rooms: dict[str, str]) -> str | None:
     top = item.name.split(".")[0]
     if not top:
         return f"imports beyond its root ({item.name[1:]})"
-    target = _PACKAGES.get(top) or ("lib" if top in lib_names else None)
+    target = _PACKAGES.get(top) or rooms.get(top)
     verdict = None
     if target is not None:
         if target not in ALLOWED[room]:
@@ -130,6 +130,7 @@ def check(root: Path) -> tuple[list[str], int]:
     lib_names = {p.stem for p in (root / "lib").glob("*.py")} | {
         p.name for p in (root / "lib").glob("*") if p.is_dir() and any(p.glob("*.py"))
     }
+    rooms = dict.fromkeys(lib_names, "lib") | {p.stem: "main" for p in (root / "firmware").glob("*.py")}
     found: list[tuple[str, int, str]] = []
     count = 0
     for folder in ("lib", "firmware", "boards", *WITNESSES):
@@ -149,7 +150,7 @@ def check(root: Path) -> tuple[list[str], int]:
             for item in imports(tree.body, package):
                 top = item.name.split(".")[0]
                 if room:
-                    verdict = _judge_device(path, room, item, lib_names)
+                    verdict = _judge_device(path, room, item, rooms)
                 elif top in _PACKAGES or (top in lib_names and top not in sys.stdlib_module_names):
                     verdict = f"{folder} must import nothing of the device ({item.name})"
                 else:

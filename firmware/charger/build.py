@@ -3,7 +3,7 @@
 A cold module: it leaves nothing of its own behind (a lambda made here would keep all of it in RAM).
 """
 
-from version import VERSION
+
 
 from drivers.bms.rivot_can import RivotBms
 from drivers.can.slcan import Slcan
@@ -19,6 +19,7 @@ from .outlet import Outlet
 from .plug import Plug
 from .register import Register
 from .vendor import VendorMessages
+from .version import VERSION
 
 # Keys of our own in the OCPP configuration (notation: lib/ocpp16/config.py): sending of the vendor messages.
 OCPP_ROWS = (

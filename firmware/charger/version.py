@@ -1,3 +1,3 @@
-"""The version of the charger firmware: its one home. BootNotification tells it; CHANGELOG.md's newest entry has it too."""
+"""The version of the charger firmware: its one home. BootNotification tells it, and so does CHANGELOG.md."""
 
 VERSION = "0.1.0"

@@ -1,0 +1,84 @@
+"""The compiled firmware on the 32-bit port with the heap of an ESP32: whole sessions, and what interrupts them.
+
+Pointers and heap blocks are as wide there as on the device, and everything is loaded from .mpy into the heap.
+"""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests_host.conftest import interpreter
+from tests_host.system.rig import Rig, system_test
+from tools.build_mpy import build
+from tools.demo.firmware import HEAP_32, ROOT
+
+SESSIONS = 4
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    interpreter(32)
+    build(ROOT, "sim", ROOT / "build" / "sim")
+
+
+def _rig(tmp_path: Path, **more: object) -> Rig:
+    return Rig(tmp_path, bits=32, mpy=True, heap=HEAP_32, **more)  # type: ignore[arg-type]
+
+
+def _assert_no_memory_error(rig: Rig) -> None:
+    lines = [line for line in rig.firmware.lines if "MemoryError" in line or "Traceback" in line]
+    assert not lines, "\n".join(lines)
+
+
+@system_test
+async def test_whole_session(tmp_path: Path) -> None:
+    """35 s of charging, as `make demo ARGS=--auto` shows it."""
+    async with _rig(tmp_path) as rig:
+        await rig.plug()
+        await rig.start_session()
+        for n in range(1, 4):
+            await rig.expect("MeterValues", context="Sample.Periodic", timeout=15 + n)
+        await rig.stop_session()
+        await rig.unplug()
+        rig.assert_session()
+        rig.assert_schemas()
+        _assert_no_memory_error(rig)
+
+
+@system_test
+async def test_sessions_one_after_the_other_with_everything_between(tmp_path: Path) -> None:
+    """Configuration read and changed, refused calls, a lost link, garbage: nothing of it may cost a session."""
+    async with _rig(tmp_path, ocpp={"MeterValueSampleInterval": "1"}) as rig:
+        for number in range(SESSIONS):
+            await rig.plug(soc=40 + number)
+            await rig.start_session()
+            await rig.expect("MeterValues", context="Sample.Periodic")
+            keys = (await rig.call("GetConfiguration"))["configurationKey"]
+            assert len(keys) > 15
+            changed = await rig.call("ChangeConfiguration", {"key": "HeartbeatInterval", "value": str(60 + number)})
+            assert changed == {"status": "Accepted"}
+            await rig.csms.send_raw(rig.identity, '[2,"x","NoSuchAction",{}]')
+            await rig.csms.send_raw(rig.identity, "[" * 300)
+            if number % 2:
+                await rig.csms.drop(rig.identity, 1001)
+                await rig.expect("MeterValues", context="Sample.Periodic", timeout=20)
+            await rig.stop_session()
+            await rig.unplug()
+            rig.assert_session(number=number)
+        rig.assert_schemas()
+        _assert_no_memory_error(rig)
+
+
+@system_test
+async def test_power_cut_and_return(tmp_path: Path) -> None:
+    """What is stored is read again and sent from the small heap, too."""
+    async with _rig(tmp_path, ocpp={"MeterValueSampleInterval": "1"}) as rig:
+        await rig.plug()
+        transaction = await rig.start_session()
+        await rig.expect("MeterValues", context="Sample.Periodic")
+        await rig.restart_firmware()
+        await rig.wait_call("StopTransaction", transactionId=transaction, reason="PowerLoss", timeout=20)
+        await asyncio.wait_for(rig.unplug(), 30)
+        rig.assert_schemas()
+        _assert_no_memory_error(rig)
