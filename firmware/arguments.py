@@ -78,9 +78,10 @@ def find_board(name):
         if _is_folder(folder):
             sys.path.insert(0, folder)
             try:
-                return cold("board")
+                return __import__("board")
             finally:
                 sys.path.remove(folder)
+                sys.modules.pop("board", None)  # another board has the same name; and its code need not stay
     raise UsageError("there is no board %s in boards/" % name)
 
 

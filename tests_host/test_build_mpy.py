@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests_host.conftest import interpreter
-from tools.build_mpy import BuildError, build, package_of
+from tools.build_mpy import BuildError, build, module_name, package_of
 
 WIDE = 0x7FFF_FFFF  # does not fit the 31-bit small ints of the device
 
@@ -54,7 +54,8 @@ def test_same_source_same_bytes_anywhere(tree: Path, tmp_path_factory: pytest.Te
     build(tree, "sim", tree / "out")
     build(tree, "sim", elsewhere / "out")
     assert snapshot(tree / "out") == snapshot(elsewhere / "out")
-    assert b"lib/fixed.py" in (elsewhere / "out/lib/fixed.mpy").read_bytes()
+    assert b"fixed\x00" in (elsewhere / "out/lib/fixed.mpy").read_bytes()
+    assert b"drivers.can\x00" in (elsewhere / "out/firmware/drivers/can/__init__.mpy").read_bytes()
     assert str(tree).encode() not in b"".join(snapshot(elsewhere / "out").values())
 
 
@@ -87,11 +88,24 @@ def test_both_ports_load_it(tree: Path, bits: int) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{WIDE} can sim\n", "")
 
 
-def test_errors_name_file_and_line_and_keep_the_rest(tree: Path) -> None:
+def test_tracebacks_name_the_module() -> None:
+    names = {
+        "firmware/main.py": "main",
+        "firmware/charger/outlet.py": "charger.outlet",
+        "lib/ocpp16/__init__.py": "ocpp16",
+        "boards/sim/board.py": "board",
+    }
+    for path, name in names.items():
+        assert module_name(Path(path)) == name
+
+
+def test_errors_name_file_and_line_and_keep_what_is_there(tree: Path) -> None:
+    build(tree, "sim", tree / "out")
+    before = snapshot(tree / "out")
     (tree / "lib/fixed.py").write_text("\ndef (\n")
     with pytest.raises(BuildError, match=r'File "lib/fixed\.py", line 2'):
         build(tree, "sim", tree / "out")
-    assert (tree / "out/firmware/main.mpy").exists()
+    assert snapshot(tree / "out") == before
     (tree / "lib/fixed.py").write_text("WIDE = 1\n")
     assert Path("lib/fixed.mpy") in build(tree, "sim", tree / "out")
 

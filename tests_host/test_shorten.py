@@ -84,7 +84,7 @@ def test_words_of_the_port_are_used_first_and_private_ones_are_shared() -> None:
 
 def test_names_at_the_border_stay() -> None:
     made = program()
-    for name in ("visible", "on_Reset", "text", "box", "abs"):
+    for name in ("visible", "on_Reset", "box", "abs"):
         assert name not in made.public, name
 
 
