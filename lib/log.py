@@ -10,7 +10,7 @@ class Log:
     clock -- for the uptime at the start of each line.
     """
 
-    def __init__(self, clock, sink=None, size=64):
+    def __init__(self, clock, sink=None, size=24):
         self._clock = clock
         self._sink = sink
         self._size = size
@@ -29,7 +29,7 @@ class Log:
         if isinstance(what, BaseException):
             self._put("E", tag, "%s: %s" % (type(what).__name__, what))
             try:
-                sys.print_exception(what, sys.stderr)
+                sys.print_exception(what, sys.stderr)  # type: ignore[arg-type]
             except Exception:
                 self.sink_errors += 1
         else:

@@ -6,7 +6,7 @@ import os
 
 from cold import cold
 
-from .outbox import TIME_MARK, Call
+from .outbox import KIND_TX, KIND_VENDOR, TIME_MARK, Call
 
 
 def open_outbox(outbox):
@@ -18,16 +18,33 @@ def open_outbox(outbox):
     outbox.boot = store.get("boot", 0) + 1
     store.put("boot", outbox.boot)
     outbox.uid = "%x%s-" % (outbox.boot, str(binascii.hexlify(os.urandom(4)), "utf-8"))
-    for key, tx_id in store.get("txids", ()):
-        outbox.tx_ids[key] = tx_id
+    for pair in store.get("txids", []):
+        if type(pair) is list and [type(n) for n in pair] == [int, int]:
+            outbox.tx_ids[pair[0]] = pair[1]
     for seq in store.pending():
         try:
-            uid, action, kind, tx, keep, _text = json.loads(store.read(seq))
-        except (KeyError, ValueError, TypeError):
+            uid, action, kind, tx, keep, _ = _record(store, seq)
+        except (KeyError, ValueError) as exc:
             outbox.log.error("outbox", "record %d is unreadable" % seq)
-            store.discard(seq)
+            if isinstance(exc, KeyError):
+                store.discard(seq)
+            else:
+                store.bury(seq)  # somebody may want to look at it
             continue
         outbox.queue.append(Call(uid, action, None, kind, tx, keep, seq))
+
+
+def _record(store, seq):
+    """The six parts of a stored call. KeyError: not there, or damaged; ValueError: something else is."""
+    record = json.loads(store.read(seq))
+    if type(record) is not list or len(record) != 6:
+        raise ValueError
+    uid, action, kind, tx, _keep, text = record
+    if not (type(uid) is type(action) is type(text) is str and kind in (KIND_TX, KIND_VENDOR)):
+        raise ValueError
+    if tx is not None and type(tx) is not int:
+        raise ValueError
+    return record
 
 
 def text_of(outbox, call):
@@ -38,8 +55,8 @@ def text_of(outbox, call):
     text = call.text
     if text is None:
         try:
-            text = json.loads(outbox.store.read(call.seq))[5]
-        except (KeyError, ValueError, IndexError, TypeError):
+            text = _record(outbox.store, call.seq)[5]
+        except (KeyError, ValueError):
             outbox.log.error("outbox", "%s is unreadable" % call.action)
             outbox.discard(call)
             return None

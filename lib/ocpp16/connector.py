@@ -73,7 +73,7 @@ class Connector:
         config = self.cp.config
         now = self.cp.clock.uptime_ms()
         plugged = evse.plugged()
-        if plugged != self.plugged:
+        if plugged is not None and plugged != self.plugged:
             if not plugged:
                 self.stop("EVDisconnected")
             _session().plug_changed(self, plugged)
@@ -88,7 +88,8 @@ class Connector:
                 _session().checkpoint(self, tx, now)
         if self.id_tag is not None:
             if plugged and self.transaction is None and evse.fault() is None:
-                _session().begin(self, now)
+                if self.cp.hooks.may_start(self):
+                    _session().begin(self, now)
             elif now - self.claimed_at >= config.get("ConnectionTimeOut") * 1000:
                 self.cp.log.info("ocpp", "connector %d: nobody plugged in" % self.id)
                 self.id_tag = None

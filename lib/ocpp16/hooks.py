@@ -2,13 +2,20 @@
 
 
 class Hooks:
-    """Every method returns quickly. Any object with these methods will do."""
+    """Every method returns quickly. Any object with these methods will do; `resumed` may be missing."""
 
     def plugged_in(self, connector):
         """A vehicle came; its Preparing is queued."""
 
     def unplugged(self, connector):
         """The vehicle left."""
+
+    def resumed(self, connector):
+        """After a power cut: the vehicle of a restored session counts as there, and reported, until it is known."""
+
+    def may_start(self, connector):
+        """Plugged in and accepted: may the transaction start now? Asked until True."""
+        return True
 
     def before_start(self, connector):
         """StartTransaction is queued right after this returns."""

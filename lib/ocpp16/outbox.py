@@ -82,7 +82,7 @@ class Outbox:
     def add(self, action, text, kind, tx=None, urgent=True, keep=True, first=False):
         """Queue a message. urgent -- durable when this returns; False: within 60 s, or never for a status.
 
-        When storing fails the message is still sent, from RAM, and the failure is logged.
+        When storing fails the message is still sent, from RAM; the failure is logged, and storing tried again.
         first -- before everything that waits: the statuses after a reconnect.
         """
         self.queue.insert(0 if first else len(self.queue), self._new(action, text, kind, tx, keep))
@@ -107,8 +107,9 @@ class Outbox:
                     call.seq = self.store.append(
                         json.dumps((call.uid, call.action, call.kind, call.tx, call.keep, call.text))
                     )
-                except (MemoryError, OSError) as exc:
+                except Exception as exc:  # noqa: BLE001 - it will be sent all the same
                     self.log.error("outbox", exc)
+                    self._unsaved_since = self.clock.uptime_ms()
                     return
 
     def tick(self):

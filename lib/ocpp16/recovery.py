@@ -28,6 +28,9 @@ def restore(cp, connector, reason):
         if "DataTransfer" not in waiting:
             cp.hooks.session_ended(connector, tx)
         session.queue_stop(cp, tx)
-        connector.finishing = True
+        connector.finishing = connector.plugged = True  # until the hardware knows: no Available in between
+        resumed = getattr(cp.hooks, "resumed", None)
+        if resumed is not None:
+            resumed(connector)
     # else: cut before its start was queued, or after its end was
     cp.store.put(name, None)

@@ -14,10 +14,13 @@ from .outbox import KIND_TX, TIME_MARK, TX
 from .transaction import Transaction
 
 _CHECKPOINT_MS = const(60_000)  # a power cut loses at most this much of a session's meter
+_FIRST_MS = const(10_000)  # and this much of its beginning
 
-_RECORD = (  # attributes of a transaction that are stored, in this order
-    "key id_tag boot start_uptime start_utc meter_start id stop_uptime meter_last reason stop_id_tag extra"
+_RECORD = (  # attributes of a transaction that are stored, in this order, with their types; a capital: or None
+    "key:i id_tag:s boot:i start_uptime:i start_utc:I meter_start:i id:I stop_uptime:i meter_last:i reason:S "
+    "stop_id_tag:S extra:"
 ).split()
+_NEEDED = ("ocpp16.metervalues", "ocpp16.timestamp", "ocpp16.statuses")  # by an end
 
 
 def plug_changed(connector, plugged):
@@ -55,7 +58,7 @@ def begin(connector, now):
     connector.id_tag = None
     connector.finishing = False
     connector.info = ""
-    connector.checkpoint_at = now + _CHECKPOINT_MS
+    connector.checkpoint_at = now + _FIRST_MS
     connector.interval_ms = interval_ms
     connector.sample_at = now + interval_ms
     connector.values = values
@@ -89,7 +92,7 @@ def _judged(connector, tx, conf):
             connector.stop("DeAuthorized")
         else:
             connector.evse.permit(False)
-    _save(connector, tx)
+    _remember(connector, tx, connector.cp.clock.uptime_ms() if tx.reason is None else tx.stop_uptime)
 
 
 def link_lost(connector):
@@ -100,12 +103,17 @@ def link_lost(connector):
         connector.permit()
 
 
-def checkpoint(connector, tx, uptime):
-    """Remember the meter; `uptime` is now, or the moment of the stop."""
+def checkpoint(connector, tx, now):
+    """Remember what a power cut must not take."""
+    _remember(connector, tx, now)
+    connector.checkpoint_at = now + _CHECKPOINT_MS
+
+
+def _remember(connector, tx, uptime):
+    """Store the meter; `uptime` is now, or the moment of the stop."""
     tx.stop_uptime = uptime
     tx.meter_last = max(tx.meter_last, connector.evse.energy_wh())
     tx.extra = connector.cp.hooks.checkpoint(connector, tx)
-    connector.checkpoint_at = uptime + _CHECKPOINT_MS
     _save(connector, tx)
 
 
@@ -130,29 +138,43 @@ def flush_begin(connector, tx):
 
 
 def end(connector, tx):
-    """Power is off and the meter final: queue all that ends the session. `tx.done` counts the steps."""
+    """Power is off and the meter final: queue all that ends the session.
+
+    A step that fails is logged and passed over, so `tx.done` counts it before it is tried: nothing is said twice.
+    StopTransaction is tried until it is queued, and only then the transaction is forgotten.
+    """
     cp = connector.cp
-    if tx.done == 0:
-        checkpoint(connector, tx, tx.stop_uptime)
-        flush_begin(connector, tx)
-        _queue_values(connector, tx, tx.stop_uptime, _values(connector, "Transaction.End"), True)
-        tx.done = 1
-    if tx.done == 1:
-        cp.hooks.session_ended(connector, tx)
-        tx.done = 2
+    for name in _NEEDED:
+        cold(name)  # what cannot be loaded now is waited for, not passed over
+    steps = (_last_values, cp.hooks.session_ended, _tell_finishing)
+    while tx.done < len(steps):
+        tx.done += 1
+        try:
+            steps[tx.done - 1](connector, tx)
+        except Exception as exc:  # noqa: BLE001 - see above
+            cp.log.error("ocpp", exc)
+    queue_stop(cp, tx)
+    connector.finishing = True
+    connector.transaction = None
+    cp.log.info("ocpp", "connector %d: transaction ended, %s" % (connector.id, tx.reason))
+    _forget(connector)
+
+
+def _last_values(connector, tx):
+    _remember(connector, tx, tx.stop_uptime)
+    flush_begin(connector, tx)
+    _queue_values(connector, tx, tx.stop_uptime, _values(connector, "Transaction.End"), True)
+
+
+def _tell_finishing(connector, tx):
+    """The status follows the SessionSummary and goes before StopTransaction."""
     connector.finishing = True
     connector.info = "EV side disconnected" if tx.reason == "EVDisconnected" else ""
     connector.transaction = None
     try:
-        if tx.done == 2:
-            connector.update_status()
-            queue_stop(cp, tx)
-            tx.done = 3
-        cp.store.put("tx%d" % connector.id, None)
-    except BaseException:
-        connector.transaction = tx  # to be ended at the next look
-        raise
-    cp.log.info("ocpp", "connector %d: transaction ended, %s" % (connector.id, tx.reason))
+        connector.update_status()
+    finally:
+        connector.transaction = tx
 
 
 def queue_stop(cp, tx):
@@ -169,15 +191,27 @@ def restored(record):
     if not isinstance(record, list) or len(record) != len(_RECORD):
         raise ValueError("transaction record")
     tx = Transaction(None, None, None, None)
-    for name, value in zip(_RECORD, record):
+    for column, value in zip(_RECORD, record):
+        name, _, kind = column.partition(":")
+        fits = type(value) is (int if kind in "iI" else str) or (value is None and kind in "IS")
+        if kind and not fits:
+            raise ValueError(name)
         setattr(tx, name, value)
     return tx
 
 
 def _save(connector, tx):
     try:
-        connector.cp.store.put("tx%d" % connector.id, [getattr(tx, name) for name in _RECORD])
-    except OSError as exc:
+        record = [getattr(tx, column.partition(":")[0]) for column in _RECORD]
+        connector.cp.store.put("tx%d" % connector.id, record)
+    except Exception as exc:  # noqa: BLE001 - the session goes on, whatever the storage does
+        connector.cp.log.error("ocpp", exc)
+
+
+def _forget(connector):
+    try:
+        connector.cp.store.put("tx%d" % connector.id, None)
+    except Exception as exc:  # noqa: BLE001 - recovery sees the queued StopTransaction
         connector.cp.log.error("ocpp", exc)
 
 

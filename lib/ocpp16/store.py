@@ -8,7 +8,7 @@ Two stores with one face, `FileStore` here and `ramstore.RamStore`:
     bury(seq)                keep it, but out of the queue: given up after too many attempts
     pending() -> [seq, ...]  ascending
     put(name, value)         replace a small JSON-able value, durable when it returns; None deletes
-    get(name, default=None)
+    get(name, default=None)  the default also when its type is another: such a file is damaged, too
 
 OSError: the storage failed; nothing was changed.
 """
@@ -80,10 +80,16 @@ class FileStore:
 
     def get(self, name, default=None):
         text = self._read("v-" + name)
-        try:
-            return default if text is None else json.loads(text)
-        except ValueError:
+        if text is None:
             return default
+        try:
+            value = json.loads(text)
+            if default is None or type(value) is type(default):
+                return value
+        except ValueError:
+            pass
+        self._quarantine("v-" + name)
+        return default
 
     def _path(self, name):
         return self._folder + "/" + name
@@ -108,9 +114,12 @@ class FileStore:
                 return str(data[9:], "utf-8")
         except ValueError:
             pass
-        self.damaged += 1
-        os.rename(path, self._path("bad-" + name.partition("-")[2]))
+        self._quarantine(name)
         return None
+
+    def _quarantine(self, name):
+        self.damaged += 1
+        os.rename(self._path(name), self._path("bad-" + name.partition("-")[2]))
 
 
 def _make_folder(path):

@@ -255,6 +255,14 @@ class VendorHooks(Hooks):
 
     def __init__(self):
         self.cp = None
+        self.resumed_ids = []
+        self.ready = True  # may a transaction start?
+
+    def resumed(self, connector):
+        self.resumed_ids.append(connector.id)
+
+    def may_start(self, connector):
+        return self.ready
 
     def plugged_in(self, connector):
         self.cp.send_data_transfer(connector, "RivotMotors", "VehicleInfo", "{}")

@@ -527,7 +527,7 @@ def test_power_cut_in_a_session():
         await b.online()
         await b.plug()
         await b.charging()
-        await asyncio.sleep_ms(130_000)
+        await asyncio.sleep_ms(125_000)
         shared["mwh"] = b.evse.mwh
 
     async def second(b):
@@ -667,3 +667,195 @@ def test_a_cold_part_that_cannot_be_loaded_delays_the_start():
             assert len(b.csms.calls("StartTransaction")) == 1
 
         run(scenario)
+
+
+def test_power_cut_with_the_vehicle_still_there_or_gone():
+    for is_there in (True, False):
+        store = RamStore()
+
+        async def first(b):
+            await b.online()
+            await b.plug()
+            await b.charging()
+
+        async def second(b, is_there=is_there):
+            b.evse.is_plugged = None  # not known yet
+            b.cp.restore("PowerLoss")
+            b.start()
+            await b.until(lambda: "StopTransaction" in b.csms.story())
+            await asyncio.sleep_ms(3000)
+            assert b.csms.story() == ["BootNotification", "Finishing", "SessionSummary", "StopTransaction"]
+            b.evse.is_plugged = is_there
+            if is_there:
+                await asyncio.sleep_ms(3000)
+                assert b.csms.story()[-1] == "StopTransaction"  # nothing is new: no Available, no second VehicleInfo
+                b.evse.is_plugged = False
+            await b.until(lambda: b.csms.story()[-1] == "Available")
+            assert b.hooks.resumed_ids == [1] and "VehicleInfo" not in b.csms.story()
+
+        run(first, store=store)
+        run(second, store=store)
+
+
+def test_unknown_plug_state_starts_nothing_and_ends_nothing():
+    async def scenario(b):
+        b.evse.is_plugged = None
+        await b.online()
+        b.connector.claim("T")
+        await asyncio.sleep_ms(3000)
+        assert b.connector.transaction is None and not b.evse.permitted
+        b.evse.is_plugged = True
+        await b.until(lambda: "Charging" in b.csms.story())
+        b.evse.is_plugged = None
+        await asyncio.sleep_ms(3000)
+        assert b.evse.permitted and b.connector.transaction.reason is None
+
+    run(scenario)
+
+
+def test_checkpoints_early_in_a_session():
+    async def scenario(b):
+        b.csms.delays["StartTransaction"] = 2000
+        await b.online()
+        await b.plug()
+        b.csms.call("RemoteStartTransaction", {"idTag": "T"})
+        await b.until(lambda: b.evse.permitted)
+        record = b.store.get("tx1")
+        assert 130 in record and 0 in record[-1:]  # the id, and the application's value
+        await asyncio.sleep_ms(11_000)
+        assert 7000 <= b.store.get("tx1")[-1] <= 10_000  # mWh: 10 s after the start, less the 2 s without power
+        before = b.store.get("tx1")
+        await asyncio.sleep_ms(50_000)
+        assert b.store.get("tx1") == before
+        await asyncio.sleep_ms(11_000)
+        assert b.store.get("tx1")[-1] >= 60_000
+
+    run(scenario)
+
+
+def test_start_waits_until_the_application_is_ready():
+    async def scenario(b):
+        b.hooks.ready = False
+        await b.online()
+        b.csms.call("RemoteStartTransaction", {"idTag": "T"})
+        await asyncio.sleep_ms(59_000)
+        b.evse.is_plugged = True
+        await asyncio.sleep_ms(3000)  # past the time-out of the claim: the vehicle is there
+        assert b.connector.transaction is None and "StartTransaction" not in b.csms.story()
+        b.hooks.ready = True
+        await b.until(lambda: "Charging" in b.csms.story())
+
+    run(scenario)
+
+
+class Failing(RamStore):
+    """A store whose next `left` calls of a method raise."""
+
+    def __init__(self, method, error):
+        super().__init__()
+        self.left = 0
+        self._method = method
+        self._error = error
+
+    def append(self, text):
+        return self._do("append", super().append, text)
+
+    def put(self, name, value):
+        return self._do("put", super().put, name, value)
+
+    def _do(self, method, action, *words):
+        if method == self._method and self.left > 0:
+            self.left -= 1
+            raise self._error
+        return action(*words)
+
+
+def test_storage_that_fails_at_the_end_loses_no_message():
+    failures = (("append", MemoryError()), ("append", OSError(28)), ("put", OSError(5)), ("put", TypeError()))
+    for method, error in failures:
+        for times in (1, 2, 100):
+            store = Failing(method, error)
+
+            async def scenario(b, store=store, times=times):
+                await b.online()
+                await b.plug()
+                await b.charging()
+                await b.until(lambda: b.csms.story()[-1] == "MeterValues")
+                store.left = times
+                b.connector.stop("Local")
+                await b.until(lambda: "StopTransaction" in b.csms.story())
+                end = b.csms.story()[b.csms.story().index("Charging") + 1 :]
+                assert end == ["MeterValues"] * 2 + ["SessionSummary", "Finishing", "StopTransaction"], end
+                store.left = 0
+                await asyncio.sleep_ms(1000)
+                assert b.connector.transaction is None and b.store.pending() == []
+
+            run(scenario, store=store)
+
+
+def test_a_hook_that_fails_at_the_end_is_passed_over():
+    async def scenario(b):
+        await b.online()
+        await b.plug()
+        await b.charging()
+
+        def fails(connector, tx):
+            raise ValueError("bug")
+
+        b.hooks.session_ended = fails
+        b.connector.stop("Local")
+        await b.until(lambda: "StopTransaction" in b.csms.story())
+        assert b.csms.story()[-3:] == ["MeterValues", "Finishing", "StopTransaction"]
+        assert [line for line in b.log.lines if line[0] == "E"] == [("E", "ocpp", "ValueError: bug")]
+        b.hooks.checkpoint = fails  # and one that fails in the values
+        b.csms.call("RemoteStartTransaction", {"idTag": "T"})
+        await b.until(lambda: len(b.csms.calls("StartTransaction")) == 2)
+
+    run(scenario)
+
+
+def test_a_start_that_fails_half_way_is_no_start():
+    async def scenario(b):
+        await b.online(supervised=True)
+        await b.plug()
+        real = b.evse.energy_wh
+
+        def fails():
+            raise MemoryError
+
+        b.evse.energy_wh = fails
+        b.connector.claim("T")
+        await asyncio.sleep_ms(5000)
+        assert b.connector.transaction is None and b.evse.switches == [] and b.connector.id_tag == "T"
+        b.evse.energy_wh = real
+        await b.until(lambda: "Charging" in b.csms.story())
+        assert len(b.csms.calls("StartTransaction")) == 1
+
+    run(scenario)
+
+
+def test_records_of_another_shape_do_not_stop_a_start():
+    good = RamStore()
+
+    async def first(b):
+        await b.online()
+        await b.plug()
+        await b.charging()
+
+    run(first, store=good)
+    record = good.get("tx1")
+    wrong = [5, "x", {}, [], [1], [None] * len(record), record + [1], {"id": 1}]
+    for i in range(len(record) - 1):
+        changed = list(record)
+        changed[i] = {}
+        wrong.append(changed)
+    for value in wrong:
+        store = RamStore()
+        store.put("tx1", value)
+
+        async def again(b):
+            b.cp.restore()
+            await b.online()
+            assert b.store.get("tx1") is None and [line[0] for line in b.log.lines[:1]] == ["E"]
+
+        run(again, store=store)

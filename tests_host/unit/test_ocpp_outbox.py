@@ -250,3 +250,63 @@ def test_storage_failure_still_sends():
     assert b.box.payload(call) == "{}"
     answers.answered(b.box, call, {})
     assert b.waiting() == 0 and b.log.lines[0][0] == "E"
+
+
+def test_storing_is_tried_again():
+    class Full(RamStore):
+        error = OSError(28)
+
+        def append(self, text):
+            if self.error is not None:
+                raise self.error
+            return super().append(text)
+
+    for error in (OSError(28), MemoryError(), TypeError()):
+        b = Bench(Full())
+        b.store.error = error
+        b.box.add("StartTransaction", "{}", KIND_TX, 1)
+        assert b.store.pending() == []
+        b.store.error = None
+        b.clock.advance(60_000)
+        b.box.tick()
+        assert len(b.store.pending()) == 1
+
+
+def test_records_of_another_shape_are_put_aside():
+    good = ["u", "StartTransaction", 0, 1, True, "{}"]
+    wrong = [1, [], {}, "x", None, [1, 2], [None] * 6, good + [1]]
+    for at, value in ((0, 5), (1, None), (2, 2), (2, "x"), (2, None), (3, "x"), (3, {}), (5, 5), (5, None)):
+        changed = list(good)
+        changed[at] = value
+        wrong.append(changed)
+    store = RamStore()
+    for value in wrong:
+        store.append(json.dumps(value))
+    store.append("{")
+    store.append(json.dumps(good))
+    b = Bench(store)
+    assert [call.uid for call in b.box.queue] == ["u"] and len(store.pending()) == 1
+    assert len(store.buried) == len(b.log.lines) == len(wrong) + 1
+
+
+def test_stored_values_of_another_shape_are_damaged():
+    for name, default, values in (
+        ("boot", 0, ("x", [], {}, True, None, 1.5)),
+        ("txids", [], (5, {"a": 1}, "x")),
+        ("config", {}, ([1], 5)),
+    ):
+        for value in values:
+            store = FileStore(FOLDER)
+            store.put(name, 1)
+            store._write("v-" + name, json.dumps(value))
+            assert store.get(name, default) == default and store.damaged == 1
+            assert store.get(name, default) == default and store.damaged == 1  # it is gone
+            clean(FOLDER)
+    for value in ("x", [], None):
+        store = FileStore(FOLDER)
+        store._write("v-seq", json.dumps(value))
+        assert FileStore(FOLDER).append("x") == 1
+        clean(FOLDER)
+    store = RamStore()
+    store.put("txids", [1, [1], [1, "x"], ["a", 1], [7, 99]])
+    assert Bench(store).box.tx_ids == {7: 99}
