@@ -24,4 +24,7 @@ class Hooks:
         """Return a small JSON-able value to keep as `tx.extra`, or None; it survives a power cut."""
 
     def session_ended(self, connector, tx):
-        """Power is off; Finishing and StopTransaction are queued right after this returns."""
+        """Power is off; Finishing and StopTransaction are queued right after this returns.
+
+        Called once more when it raises: queue last.
+        """

@@ -140,7 +140,7 @@ def flush_begin(connector, tx):
 def end(connector, tx):
     """Power is off and the meter final: queue all that ends the session.
 
-    A step that fails is logged and passed over, so `tx.done` counts it before it is tried: nothing is said twice.
+    A step that fails is logged, tried once more, and passed over; what it says, it says last, so nothing is said twice.
     StopTransaction is tried until it is queued, and only then the transaction is forgotten.
     """
     cp = connector.cp
@@ -148,11 +148,14 @@ def end(connector, tx):
         cold(name)  # what cannot be loaded now is waited for, not passed over
     steps = (_last_values, cp.hooks.session_ended, _tell_finishing)
     while tx.done < len(steps):
+        step = steps[tx.done]
         tx.done += 1
-        try:
-            steps[tx.done - 1](connector, tx)
-        except Exception as exc:  # noqa: BLE001 - see above
-            cp.log.error("ocpp", exc)
+        for _ in range(2):
+            try:
+                step(connector, tx)
+                break
+            except Exception as exc:  # noqa: BLE001 - see above
+                cp.log.error("ocpp", exc)
     queue_stop(cp, tx)
     connector.finishing = True
     connector.transaction = None

@@ -806,12 +806,36 @@ def test_a_hook_that_fails_at_the_end_is_passed_over():
         b.connector.stop("Local")
         await b.until(lambda: "StopTransaction" in b.csms.story())
         assert b.csms.story()[-3:] == ["MeterValues", "Finishing", "StopTransaction"]
-        assert [line for line in b.log.lines if line[0] == "E"] == [("E", "ocpp", "ValueError: bug")]
-        b.hooks.checkpoint = fails  # and one that fails in the values
-        b.csms.call("RemoteStartTransaction", {"idTag": "T"})
-        await b.until(lambda: len(b.csms.calls("StartTransaction")) == 2)
+        assert [line for line in b.log.lines if line[0] == "E"] == [("E", "ocpp", "ValueError: bug")] * 2
 
     run(scenario)
+
+
+def test_a_hook_that_fails_once_at_the_end_is_asked_again():
+    for hook in ("session_ended", "checkpoint"):
+
+        async def scenario(b, hook=hook):
+            await b.online()
+            await b.plug()
+            await b.charging()
+            await b.until(lambda: b.csms.story()[-1] == "MeterValues")
+            real = getattr(b.hooks, hook)
+
+            asked = []
+
+            def fails(connector, tx):
+                asked.append(tx)
+                if len(asked) == 1:
+                    raise MemoryError
+                return real(connector, tx)
+
+            setattr(b.hooks, hook, fails)
+            b.connector.stop("Local")
+            await b.until(lambda: "StopTransaction" in b.csms.story())
+            end = b.csms.story()[b.csms.story().index("Charging") + 1 :]
+            assert end == ["MeterValues"] * 2 + ["SessionSummary", "Finishing", "StopTransaction"], end
+
+        run(scenario)
 
 
 def test_a_start_that_fails_half_way_is_no_start():
