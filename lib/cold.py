@@ -20,6 +20,8 @@ def cold(name):
     name -- full dotted name. The module keeps no state, and is never imported in another way:
     its code would be there twice. What it imports itself stays.
     """
+    if _forget:
+        gc.collect()  # what was forgotten last makes room in one piece
     module = __import__(name, None, None, ("*",))
     if _forget:
         sys.modules.pop(name, None)

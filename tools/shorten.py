@@ -32,6 +32,15 @@ from pathlib import Path
 
 KEEP = frozenset({"_io_queue", "_task_queue", "_asyncio"})  # private names of MicroPython itself
 _SHORTEST = 4  # a public name below this length is not worth a rename
+# Names that ports have built in although no stub tells: of asyncio, mip, requests, and of their own inner life.
+_MORE_WORDS = (
+    "AF_UNIX Authorization B1000000 B115200 B1152000 B230400 B460800 B500000 B57600 B576000 B921600 B9600"
+    " Connection DELETE Done HEAD Host MSG_DONTROUTE MSG_DONTWAIT PATCH POST PUT PinBase SO_ERROR SO_KEEPALIVE"
+    " SO_LINGER Stream TCSANOW VfsLfs1 VfsPosix VfsRom ViperTypeError abs_tol awritestr bound_method cfun chunked"
+    " deps dict_view executable fficallback ffifunc ffimod ffivar funcs generator getvalue hashes idx inet_ntop"
+    " inet_pton jclass jmethod jni jobject latest mem_current mem_peak mem_total peername pend_throw rel_tol"
+    " requesting setraw single status_code stream_awrite sz tcgetattr tcsetattr urls usys waiting"
+).split()
 _PROBE = """\
 import micropython, sys
 for word in sys.stdin.read().split():
@@ -64,6 +73,7 @@ class Stock:
                 )
                 if isinstance(node, ast.alias):
                     found.update(node.name.split("."))
+        found.update(_MORE_WORDS)
         words = sorted(word for word in found if word.isidentifier() and word[0] != "_" and not keyword.iskeyword(word))
         names = found | set(dir(builtins)) | set(keyword.kwlist)
         return cls(frozenset(names), tuple(_built_in(words, interpreter)))

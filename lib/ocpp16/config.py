@@ -56,7 +56,7 @@ class Configuration:
         return cold("ocpp16.config_edit").set_internal(self, key, text)
 
     def get_configuration(self, keys=None):
-        """JSON text of GetConfiguration.conf: some 4 kB for all keys, so it is not built as a dict first.
+        """Pieces of the JSON text of GetConfiguration.conf: some 4 kB for all keys, so no dict and no copy is made.
 
         keys -- list of str from the request; None or empty: all that can be read. A key asked for twice comes once.
         Raises OcppError when more are asked for than can be served.

@@ -37,22 +37,16 @@ class Table:
         self.config = config
         self._rows = config.rows()
         self.values = {}  # canonical name: typed value
-        for name, _, kind, default, _, _ in self.each():
+        for name, _, kind, default, _, _ in _each(self._rows):
             if name not in self.values:
                 self.values[name] = _typed(kind, config.texts.get(name, default))
-
-    def each(self):
-        for text in self._rows:
-            for line in text.split("\n"):
-                if line:
-                    yield _columns(line)
 
     def row(self, name):
         """The columns of a key. ValueError if it does not exist."""
         for text in self._rows:
             start = text.find("\n" + name + " ") + 1
             if start or text.startswith(name + " "):
-                return _columns(text[start:].split("\n", 1)[0])
+                return _columns(_line(text, start)[0])
         raise ValueError(name)
 
     def canonical(self, key):
@@ -124,7 +118,6 @@ class Table:
                 raise ValueError
             seen.add(subject)
 
-
     def use(self, name, value):
         """Use a checked value from now on, and tell who listens."""
         config = self.config
@@ -194,30 +187,54 @@ def set_internal(config, key, text):
 
 def answer(config, keys):
     """See Configuration.get_configuration."""
-    table = Table(config)
-    unknown = []
+    wanted = {}  # lower case: as asked
     if keys:
         if len(keys) > _MAX_ASKED:
             raise OcppError("OccurenceConstraintViolation", "key: more than %d" % _MAX_ASKED)
-        names = []
         for key in keys:
-            name = table.canonical(key)
-            if name is None:
-                if key not in unknown:
-                    unknown.append(key)
-            elif name not in names:
-                names.append(name)
-    else:
-        names = [name for name in sorted(table.values) if table.row(name)[1] != "W"]
+            wanted.setdefault(key.lower(), key)
+    known = set()
     parts = []
-    for name in names:
-        access = table.row(name)[1]
-        text = '{"key":"%s","readonly":%s' % (name, "true" if access == "R" else "false")
-        parts.append(text + ("}" if access == "W" else ',"value":%s}' % json.dumps(text_of(table.values[name]))))
-    text = '{"configurationKey":[%s]' % ",".join(parts) if parts or not unknown else "{"
-    if unknown:
-        text += '%s"unknownKey":%s' % ("," if parts else "", json.dumps(unknown, separators=(",", ":")))
-    return text + "}"
+    for name, access, _, default, _, _ in _each(config.rows()):
+        if name in known:
+            continue
+        known.add(name)
+        if keys:
+            if wanted.pop(name.lower(), None) is None:
+                continue
+        elif access == "W":
+            continue
+        text = '%s{"key":"%s","readonly":%s' % ("," if parts else "", name, "true" if access == "R" else "false")
+        if access != "W":
+            text += ',"value":' + json.dumps(config.texts.get(name, default))
+        parts.append(text + "}")
+    if parts or not wanted:
+        parts.insert(0, '{"configurationKey":[')
+        parts.append("]")
+    else:
+        parts.append("{")
+    if wanted:
+        unknown = [key for key in keys if wanted.pop(key.lower(), None) is not None]
+        parts.append('%s"unknownKey":%s' % ("," if len(parts) > 1 else "", json.dumps(unknown, separators=(",", ":"))))
+    parts.append("}")
+    return parts
+
+
+def _each(rows):
+    for text in rows:
+        start = 0
+        while start < len(text):  # line by line: a list of all would need a large piece of a small heap
+            line, start = _line(text, start)
+            if line:
+                yield _columns(line)
+
+
+def _line(text, start):
+    """(the line that starts there, where the next one does)."""
+    end = text.find("\n", start)
+    if end < 0:
+        end = len(text)
+    return text[start:end], end + 1
 
 
 def _columns(line):

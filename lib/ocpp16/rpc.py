@@ -94,8 +94,8 @@ def _call(message, size, uid):
 
 
 def pack_result(uid, payload):
-    """Return the text of a CALLRESULT. payload -- dict, or JSON text when it was too large or too exact for one."""
-    return "[3,%s,%s]" % (json.dumps(uid), payload if type(payload) is str else dumps(payload))
+    """Return the text of a CALLRESULT. payload -- dict, or a list of pieces of JSON text when it is too large for one."""
+    return "".join(["[3,%s," % json.dumps(uid)] + (payload if type(payload) is list else [dumps(payload)]) + ["]"])
 
 
 def pack_error(uid, code, description="", details=None):
