@@ -23,6 +23,7 @@ def make(words, sink):
     if found is None:
         return 0
     board, options, factory = found
+    del arguments, found  # their code is not needed while the rest is loaded
     from charger.app import App
     from hal.unix import Hal
 

@@ -1,5 +1,7 @@
 """When the two vendor messages are queued: VehicleInfo once per plug-in, SessionSummary once per transaction."""
 
+import gc
+
 from cold import cold
 
 VENDOR_ID = "RivotMotors"
@@ -66,4 +68,9 @@ class VendorMessages:
         """Queue the SessionSummary of a transaction, once, from its last checkpoint."""
         if self._last_ended.get(connector.id) is not tx:
             self._last_ended[connector.id] = tx
-            self.send(connector, VENDOR_ID, "SessionSummary", cold(_TEXTS).summary_of(tx), tx.key)
+            try:
+                text = cold(_TEXTS).summary_of(tx)
+            except (MemoryError, OSError):  # loading needs room for a moment, and this message has no second chance
+                gc.collect()
+                text = cold(_TEXTS).summary_of(tx)
+            self.send(connector, VENDOR_ID, "SessionSummary", text, tx.key)
