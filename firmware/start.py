@@ -6,7 +6,7 @@ from clock import Clock
 from cold import cold
 from log import Log
 
-_LOG_LINES = 24
+_LOG_LINES = 16
 
 
 def make(words, sink):

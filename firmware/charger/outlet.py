@@ -67,7 +67,8 @@ class Outlet:
     # -- Evse: what the charge point asks
 
     def plugged(self):
-        return self._plug.plugged
+        """None right after the start, while a vehicle that is there cannot have been heard yet."""
+        return self._plug.plugged if self._plug.known else None
 
     def evse_ready(self):
         """Energy is offered, or would be if the vehicle took it."""

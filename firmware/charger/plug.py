@@ -19,7 +19,9 @@ class Plug:
         self._session_ms = session_ms
         self._heard = None  # ticks of the last limits frame; None: none, or too old to count
         self._patient = False  # a session ran at some time during the present silence
+        self._started = clock.ticks_ms()
         self.plugged = False
+        self.known = False  # a vehicle was heard, or could have been: from then on `plugged` means something
 
     def update(self, silent_ms, in_session, switch=False):
         """Renew and return `plugged`. Call at least every 100 ms.
@@ -40,4 +42,6 @@ class Plug:
             if not 0 <= age < (self._session_ms if self._patient else self._idle_ms):
                 self._heard = None  # for good: ticks wrap, and an old frame must not turn young
         self.plugged = self._heard is not None or bool(switch)
+        if self.plugged or clock.ticks_diff(now, self._started) >= self._idle_ms:
+            self.known = True
         return self.plugged

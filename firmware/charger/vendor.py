@@ -31,6 +31,10 @@ class VendorMessages:
         if key not in self._waiting and key not in self._told:
             self._waiting[key] = (connector, self._clock.uptime_ms())
 
+    def resumed(self, connector):
+        """After a power cut in a session: its vehicle has been reported before, and still counts as there."""
+        self._told.add(connector.id)
+
     def unplugged(self, connector):
         self._waiting.pop(connector.id, None)
         self._told.discard(connector.id)
@@ -67,10 +71,10 @@ class VendorMessages:
     def session_ended(self, connector, tx):
         """Queue the SessionSummary of a transaction, once, from its last checkpoint."""
         if self._last_ended.get(connector.id) is not tx:
-            self._last_ended[connector.id] = tx
             try:
                 text = cold(_TEXTS).summary_of(tx)
             except (MemoryError, OSError):  # loading needs room for a moment, and this message has no second chance
                 gc.collect()
                 text = cold(_TEXTS).summary_of(tx)
             self.send(connector, VENDOR_ID, "SessionSummary", text, tx.key)
+            self._last_ended[connector.id] = tx

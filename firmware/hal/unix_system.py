@@ -90,13 +90,14 @@ def unique_id(data_dir):
 def take_mark(data_dir):
     """Why the program starts, as the last life left it; the mark is taken away."""
     path = data_dir + "/reset_cause"
+    cause = b""
     try:
-        with open(path) as f:
+        with open(path, "rb") as f:
             cause = f.read(8)
         os.remove(path)
-        return cause if cause in ("soft", "hard") else "power"
     except OSError:
-        return "power"
+        pass
+    return {b"soft": "soft", b"hard": "hard"}.get(cause, "power")
 
 
 def reset(data_dir, hard, on_reset, log):

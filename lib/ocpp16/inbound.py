@@ -63,8 +63,7 @@ def _serve(cp, uid, action, payload):
     if cp.registration == "Rejected":
         return None
     try:
-        cold("ocpp16.schema").check_request(action, payload)
-        return _rpc.pack_result(uid, _handler(cp, action)(cp, payload or {}))
+        return _rpc.pack_result(uid, _handled(cp, action, payload))
     except OcppError as exc:
         _count(cp, "refused_calls")
         cp.log.warn("ocpp", "%s refused: %s %s" % (action, exc.code, exc.description))
@@ -72,6 +71,12 @@ def _serve(cp, uid, action, payload):
     except Exception as exc:  # noqa: BLE001 - a bug of ours must not cost the connection
         cp.log.error("ocpp", exc)
         return _rpc.pack_error(uid, "InternalError", type(exc).__name__)
+
+
+def _handled(cp, action, payload):
+    """Payload of the answer. A function of its own: what it loaded is garbage when the answer is put together."""
+    cold("ocpp16.schema").check_request(action, payload)
+    return _handler(cp, action)(cp, payload or {})
 
 
 def _handler(cp, action):

@@ -94,7 +94,7 @@ def _call(message, size, uid):
 
 
 def pack_result(uid, payload):
-    """Return the text of a CALLRESULT. payload -- dict, or a list of pieces of JSON text when it is too large for one."""
+    """Return the text of a CALLRESULT. payload -- dict, or pieces of JSON text when it is too large for one."""
     return "".join(["[3,%s," % json.dumps(uid)] + (payload if type(payload) is list else [dumps(payload)]) + ["]"])
 
 

@@ -213,6 +213,8 @@ class Bench:
 
 def test_idle_plug_in_and_unplug():
     bench = Bench().go(1000)
+    assert bench.status()[0] is None  # a vehicle that is there could not have been heard yet
+    bench.go(2100)
     assert bench.status()[0] is False and bench.outlet.fault() is None and bench.hal.outputs["led"] == "idle"
     bench.plug()
     assert bench.outlet.plugged() and bench.connector.pokes > 0 and bench.hal.outputs["led"] == "plugged"

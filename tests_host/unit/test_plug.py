@@ -127,3 +127,18 @@ def test_switch_holds_the_plug_while_the_bms_sleeps():
     assert not plug.update(None, False, False)
     bms.frame()
     assert plug.update(bms.silent_ms(), False, False)  # no switch needed
+
+
+def test_known_after_the_first_frame_or_the_first_silence():
+    clock, bms, plug = make()
+    assert not plug.update(None, False) and not plug.known
+    clock.advance(2999)
+    plug.update(None, False)
+    assert not plug.known
+    clock.advance(1)
+    assert not plug.update(None, False) and plug.known
+    clock, bms, plug = make()
+    bms.frame()
+    assert plug.update(bms.silent_ms(), False) and plug.known
+    clock.advance(60_000)
+    assert not plug.update(None, False) and plug.known

@@ -215,3 +215,16 @@ def test_summary_of_a_damaged_record():
         tx.extra = extra
         bench.hooks.session_ended(bench.connector, tx)
         assert bench.sent == [("SessionSummary", '{"energyDelivered":0.00,"durationMinutes":1.50}', 9)], extra
+
+
+def test_a_resumed_vehicle_is_not_told_again_until_it_has_left():
+    bench = Bench()
+    bench.hooks.resumed(bench.connector)
+    bench.hooks.plugged_in(bench.connector)
+    bench.clock.advance(10_000)
+    bench.hooks.tick()
+    assert bench.sent == []
+    bench.hooks.unplugged(bench.connector)
+    bench.hooks.plugged_in(bench.connector)
+    bench.hooks.tick()
+    assert bench.names() == ["VehicleInfo"]
