@@ -2,10 +2,10 @@
 
     micropython sabotage.py PLAN [ARGUMENTS OF main.py]
 
-PLAN is a JSON object: `owner` "module" or "module:Class", `function` its attribute, `error` name of the exception,
-`skip` so many calls succeed from a second after the output has come on, `times` so many calls fail then (0: all),
-`bus` only of the CAN controller that is this attribute of the outlet (null: any), `block_ms` nothing else runs for so
-long before it. Each failure is a line "SABOTAGE <Unix time in us>" on stderr.
+PLAN is a JSON object: `owner` "module", "module:Class" or "cold module" (see lib/cold.py), `function` its attribute,
+`error` name of the exception, `skip` so many calls succeed from a second after the output has come on, `times` so many
+calls fail then (0: all), `bus` only of the CAN controller that is this attribute of the outlet (null: any), `block_ms`
+nothing else runs for so long before it. Each failure is a line "SABOTAGE <Unix time in us>" on stderr.
 """
 
 import builtins
@@ -45,8 +45,12 @@ class Saboteur:
         self.left = plan["times"] or -1
         self.block_ms = plan["block_ms"]
         self.error = getattr(builtins, plan["error"])
+        kind, _, name = plan["owner"].rpartition(" ")
+        if kind == "cold":
+            self.spoil_cold(name, plan["function"])  # before anybody takes `cold` from its module
         self.watch(find("charger.app:App"), find("charger.gate:Gate"))
-        self.spoil(find(plan["owner"]), plan["function"])
+        if not kind:
+            self.spoil(find(name), plan["function"])
 
     def watch(self, app_class: Any, gate_class: Any) -> None:
         """See the program being built, and its output come on."""
@@ -76,6 +80,20 @@ class Saboteur:
             return good(*args, **kwargs)
 
         setattr(owner, function, failing)
+
+    def spoil_cold(self, name: str, function: str) -> None:
+        """The same in a cold module: in each copy that is loaded, once in the one that is kept."""
+        home = find("cold")
+        load = home.cold
+
+        def spoiling(wanted: str) -> Any:
+            module = load(wanted)
+            if wanted == name and not hasattr(module, "_sabotaged"):
+                module._sabotaged = True
+                self.spoil(module, function)
+            return module
+
+        home.cold = spoiling
 
     def is_due(self, args: Any) -> bool:
         """Count a call; must it fail?"""

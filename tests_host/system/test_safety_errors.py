@@ -189,7 +189,7 @@ CRITICAL = (
     Failure("output", "charger.outlet:Outlet", "_tell", off),
     Failure("connector", "ocpp16.connector:Connector", "poll", off),
     Failure("connector-wait", "ocpp16.connector:Connector", "wait_ms", off, "MemoryError"),
-    Failure("sample", "ocpp16.metervalues", "payload", off),
+    Failure("sample", "cold ocpp16.metervalues", "payload", off),
     Failure("sampled-values", "charger.outlet:Outlet", "sample", off, "MemoryError"),
     Failure("outbox-add", "ocpp16.outbox:Outbox", "add", off),
     Failure("outbox-tick", "ocpp16.outbox:Outbox", "tick", off, "OSError"),
@@ -197,13 +197,13 @@ CRITICAL = (
 
 OTHERS = (
     Failure("vendor-tick", "charger.vendor:VendorMessages", "tick", unharmed, "MemoryError"),
-    Failure("link-receive", "ocpp16.link:Link", "_take", reconnects),
-    Failure("link-memory", "ocpp16.link:Link", "_take", reconnects, "MemoryError"),
+    Failure("link-receive", "cold ocpp16.inbound", "take", reconnects),
+    Failure("link-memory", "cold ocpp16.inbound", "take", reconnects, "MemoryError"),
     Failure("link-transmit", "ocpp16.outbox:Outbox", "next", reconnects),
-    Failure("link-answered", "ocpp16.outbox:Outbox", "answered", reconnects, "OSError"),
+    Failure("link-answered", "cold ocpp16.answers", "answered", reconnects, "OSError"),
     Failure(
         "link-serve",
-        "ocpp16.chargepoint:ChargePoint",
+        "cold ocpp16.inbound",
         "_serve",
         reconnects,
         skip=0,
@@ -239,7 +239,7 @@ OTHERS = (
     Failure("ctrl-c-in-connector", "ocpp16.connector:Connector", "poll", ends(130), "KeyboardInterrupt"),
     Failure("ctrl-c-late", "ocpp16.connector:Connector", "poll", ends(130), "KeyboardInterrupt", block_ms=60),
     Failure("main-loop-late", "hal.unix:Hal", "is_terminating", ends(1), block_ms=60),
-    Failure("ctrl-c-in-link", "ocpp16.link:Link", "_take", ends(130), "KeyboardInterrupt"),
+    Failure("ctrl-c-in-link", "cold ocpp16.inbound", "take", ends(130), "KeyboardInterrupt"),
 )
 
 
