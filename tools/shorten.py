@@ -7,9 +7,9 @@ the build gives our names such words, as far as they go (`Program.rename`):
 * private names (`_name`) belong to one file: all files share the same few words for theirs;
 * other names that we define (functions, classes, attributes, arguments) get a word each, the same in all files.
 
-Line numbers stay, so a traceback still leads to the source line, and the build writes the list of renamed public names
-beside its output. What crosses the border to MicroPython or to text keeps its name: everything in the port's stubs,
-every word inside a text of ours (getattr, JSON), module names, `__x__`.
+Line breaks stay where they are, so a traceback with line numbers (see --lines of the build) leads to the source, and
+the build writes the list of renamed public names beside its output. What crosses the border to MicroPython or to text
+keeps its name: everything in the port's stubs, every word inside a text of ours (getattr, JSON), module names, `__x__`.
 
 The rules that make this safe are checked: `findings` tells where a file breaks them.
 """

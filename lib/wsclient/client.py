@@ -12,6 +12,7 @@ from .frame import BINARY, CLOSE, HEAD_MAX, PING, PONG, TEXT, FrameError, Parser
 from .utf8 import Utf8
 
 _READ = const(256)
+_PIECES = const(512)  # the same for a message in pieces, which is made where a large buffer may not fit; also times 4
 _CHUNK = const(1360)  # payload bytes per write, a multiple of 4; with the headers one Ethernet segment, also in TLS
 _QUEUE = const(8)  # messages received and not yet fetched
 _CONTROL = const(16)  # control frames to be sent
@@ -97,17 +98,23 @@ class WebSocket:
     async def send(self, msg):
         """Send str as text, or bytes, bytearray or memoryview as binary; return when the socket has taken all of it.
 
+        A list of str is one text message in one frame: where the heap is small, a long text need not be put together.
         If it is cancelled, the message was not queued, or will be sent whole. WsClosed if the link ends first.
         ValueError for a str that is not valid Unicode (lone surrogates).
         """
-        if isinstance(msg, str):
-            data = memoryview(msg)  # type: ignore[arg-type]  # its UTF-8, without a copy
+        if isinstance(msg, (str, list)):
             text = Utf8()
-            if not text.feed(data) or not text.is_complete():
+            data = []
+            for piece in msg if isinstance(msg, list) else (msg,):
+                view = memoryview(piece)  # type: ignore[arg-type]  # its UTF-8, without a copy
+                if not text.feed(view):
+                    raise ValueError("text is not UTF-8")
+                data.append(view)
+            if not text.is_complete():
                 raise ValueError("text is not UTF-8")
             item = (TEXT, data)
         else:
-            item = (BINARY, bytes(msg))
+            item = (BINARY, [memoryview(bytes(msg))])
         async with self._turn:
             while self._slot and not self._gone:  # a cancelled predecessor may still be on its way
                 await self._change()
@@ -273,13 +280,25 @@ class WebSocket:
         else:
             await self._change()
             return True
-        out = memoryview(bytearray(HEAD_MAX + min(len(data), _CHUNK)))
+        if opcode >= CLOSE:
+            data = [data]
+        left = sum([len(view) for view in data])
+        size = min(left, _CHUNK if len(data) == 1 else _PIECES)
+        out = memoryview(bytearray(HEAD_MAX + size))
         key = os.urandom(4)
-        at = put_head(out, opcode, len(data), key)
-        pos = 0
+        at = put_head(out, opcode, left, key)
+        index = pos = 0
         while True:
-            n = min(len(data) - pos, _CHUNK)
-            out[at : at + n] = data[pos : pos + n]
+            n = 0
+            while n < size and index < len(data):
+                view = data[index]
+                k = min(len(view) - pos, size - n)
+                out[at + n : at + n + k] = view[pos : pos + k]
+                n += k
+                pos += k
+                if pos == len(view):
+                    index += 1
+                    pos = 0
             mask(out[at : at + n], key)
             part = out[: at + n]
             while part:
@@ -288,8 +307,8 @@ class WebSocket:
                     await self._link.writable()
                 else:
                     part = part[sent:]
-            pos += n
-            if pos >= len(data):
+            left -= n
+            if not left:
                 break
             at = 0
             await asyncio.sleep_ms(0)  # a long message must not keep the others from running

@@ -71,6 +71,13 @@ def test_echo_of_everything(bits: int) -> None:
                 for msg in (data, memoryview(data)[2:5]):
                     await ws.send(msg)
                     assert await ws.recv() == bytes(msg)
+                for pieces in ([], [""], ["a"], ["", "h\\u00e9", ""], ["x" * 511, "y", "z" * 513], ["q" * 7] * 999):
+                    await ws.send(pieces)
+                    assert await ws.recv() == "".join(pieces)
+                try:
+                    await ws.send(["fine", "lone surrogate \\ud800"])
+                except ValueError:
+                    say("refused")
                 try:
                     await ws.send("lone surrogate \\ud800")
                 except ValueError:
@@ -86,7 +93,7 @@ def test_echo_of_everything(bits: int) -> None:
                 bits=bits,
                 url=f"ws://{at}/ocpp/CP%2001?a=b&c=%C3%A9",
             )
-            assert said == [["ocpp1.6", True], [False, True], [3001, "café"], [3001, "café"]]
+            assert said == [["ocpp1.6", True], ["refused"], [False, True], [3001, "café"], [3001, "café"]]
             assert seen == [("/ocpp/CP%2001?a=b&c=%C3%A9", at, "ocpp1.6")]
 
     asyncio.run(run())

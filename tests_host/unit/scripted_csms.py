@@ -66,7 +66,7 @@ class Socket:
     async def send(self, text):
         if self._csms.socket is not self:
             raise Dropped("link dropped")
-        self._csms.take(self, text)
+        self._csms.take(self, "".join(text) if isinstance(text, list) else text)
 
     def set_ping(self, ms):
         self.ping_ms = ms
