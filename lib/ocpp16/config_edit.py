@@ -186,36 +186,40 @@ def set_internal(config, key, text):
 
 
 def answer(config, keys):
-    """See Configuration.get_configuration."""
-    wanted = {}  # lower case: as asked
+    """See Configuration.get_configuration. The entries come in the order they were asked for."""
+    wanted = {}  # lower case: its entry; (), while there is none
     if keys:
         if len(keys) > _MAX_ASKED:
             raise OcppError("OccurenceConstraintViolation", "key: more than %d" % _MAX_ASKED)
         for key in keys:
-            wanted.setdefault(key.lower(), key)
+            wanted[key.lower()] = ()
     known = set()
     parts = []
     for name, access, _, default, _, _ in _each(config.rows()):
-        if name in known:
+        if name in known or (keys and name.lower() not in wanted) or (not keys and access == "W"):
             continue
         known.add(name)
-        if keys:
-            if wanted.pop(name.lower(), None) is None:
-                continue
-        elif access == "W":
-            continue
-        text = '%s{"key":"%s","readonly":%s' % ("," if parts else "", name, "true" if access == "R" else "false")
+        text = '{"key":"%s","readonly":%s' % (name, "true" if access == "R" else "false")
         if access != "W":
             text += ',"value":' + json.dumps(config.texts.get(name, default))
-        parts.append(text + "}")
-    if parts or not wanted:
+        if keys:
+            wanted[name.lower()] = text + "}"
+        else:
+            parts.append((",%s}" if parts else "%s}") % text)
+    unknown = []
+    for key in keys or ():
+        entry = wanted.pop(key.lower(), None)
+        if entry == ():
+            unknown.append(key)
+        elif entry:
+            parts.append("," + entry if parts else entry)
+    if parts or not unknown:
         parts.insert(0, '{"configurationKey":[')
-        parts.append("]")
+        parts.append("]," if unknown else "]")
     else:
         parts.append("{")
-    if wanted:
-        unknown = [key for key in keys if wanted.pop(key.lower(), None) is not None]
-        parts.append('%s"unknownKey":%s' % ("," if len(parts) > 1 else "", json.dumps(unknown, separators=(",", ":"))))
+    if unknown:
+        parts.append('"unknownKey":' + json.dumps(unknown, separators=(",", ":")))
     parts.append("}")
     return parts
 
