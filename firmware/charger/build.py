@@ -152,6 +152,7 @@ def _charge_point(app, get, defaults):
         boot,
         dial,
         app.vendor,
+        ("core",),
         config_rows=OCPP_ROWS,
         config_defaults=defaults,
         data_transfer_policy=app.transfer_policy,
