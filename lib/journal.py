@@ -53,13 +53,7 @@ class Files:
 
     def __init__(self, folder):
         self._folder = folder + "/"
-        path = ""
-        for part in folder.split("/"):
-            path += part + "/"
-            try:
-                os.mkdir(path[:-1])
-            except OSError:
-                pass  # it exists; a real failure shows at once in `names`
+        cold("journal_open").make_folder(folder)
 
     def names(self):
         return os.listdir(self._folder[:-1])
@@ -251,7 +245,7 @@ class Journal:
             elif not self._end:
                 self._rotate()  # what a failed write left behind is invalid from now on
             else:
-                # Only while it gains something: live records alone must not be copied round for ever.
+                # Near the limit only if it gains much: to copy mostly live records would wear the flash.
                 full = (self._head - self._first) * self._segment
                 if full > 2 * self.live + self._segment or (
                     self._head - self._first > self._segments - 3 and full * 3 // 4 > self.live + 2 * self._segment

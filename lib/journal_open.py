@@ -6,6 +6,7 @@ of the kind in the tag now; 7 numbers below that one may be in use (data = block
 """
 
 import binascii
+import os
 import struct
 
 _BAD_KEPT = 2
@@ -71,6 +72,17 @@ def scan(files, found):
         len(bad) + foreign,
         not clean and head not in bad,
     )
+
+
+def make_folder(folder):
+    """Make a folder and those it lies in."""
+    path = ""
+    for part in folder.split("/"):
+        path += part + "/"
+        try:
+            os.mkdir(path[:-1])
+        except OSError:
+            pass  # it exists; a real failure shows when the journal is opened
 
 
 def retire(files, number, bad):

@@ -38,8 +38,8 @@ class JournalStore:
                 return None
             name = str(data[: data.find(b" ")], "utf-8")
             old = names.get(name, seq)
-            names[name] = max(old, seq)
-            return min(old, seq) if old != seq else None
+            names[name] = seq
+            return old if old != seq else None  # the same: a copy made for tidying up
 
         journal.open(found)
         alive = journal.numbers(_VALUE)
