@@ -1,6 +1,7 @@
 """Smart charging against a model that knows nothing but the rules and looks at every second.
 
-Random days of profiles, transactions, clocks and reboots run through the real code on MicroPython. The model works with
+Random days of profiles, transactions, clock steps and reboots run through the real code on MicroPython. (No step back:
+what is over then is deleted at a moment that is left open.) The model works with
 the profiles as they were sent, in exact fractions, and has neither change times nor a cache. Source of its rules:
 OCPP 1.6 edition 2, sections 3.13, 5.5, 5.7, 5.16, 7.8, with errata.
 """
@@ -51,7 +52,7 @@ def run(case):
         if name == "advance":
             site.clock.advance(rest[0])
         elif name == "clock":
-            site.clock.set_utc(rest[0])
+            site.clock.set_utc(site.clock.utc() + rest[0])
         elif name == "put":
             result = site.put(rest[0], rest[1])
         elif name == "clear":
@@ -78,11 +79,11 @@ def run(case):
                 ])
                 site.clock.advance(1000)
         elif name == "reboot":
-            keys = site.keys
+            utc, keys = site.clock.utc(), site.keys
             site = site_on(site.store, False)
             site.keys = keys
             if rest[0] is not None:
-                site.clock.set_utc(rest[0])
+                site.clock.set_utc(utc + rest[0])
         out.append(result)
     return out
 
@@ -410,9 +411,9 @@ def make_case(dice: random.Random) -> dict[str, Any]:
                 steps.append(["begin", connector, tx_id, with_start])
         elif roll < 0.8:
             running.clear()
-            steps.append(["reboot", T0 + dice.randint(0, 300)])
+            steps.append(["reboot", dice.randint(0, 100)])
         elif roll < 0.85:
-            steps.append(["clock", T0 + dice.randint(-100, 600)])
+            steps.append(["clock", dice.randint(1, 150)])
         else:
             steps.append(["advance", dice.randint(0, 200_000)])
         if dice.random() < 0.4:
@@ -428,7 +429,7 @@ def make_case(dice: random.Random) -> dict[str, Any]:
             for _ in range(connectors)
         ],
         "fall_back": dice.random() < 0.7,
-        "most": dice.choice([24, 24, 5, 4]),
+        "most": dice.choice([24, 5, 4]),
         "room": dice.choice([10, 10, 4]),
     }
 
@@ -504,7 +505,7 @@ def replay(case: dict[str, Any], results: list[Any], seen: dict[str, int]) -> No
         if name == "advance":
             model.uptime += rest[0]
         elif name == "clock":
-            model.boot_ms = rest[0] * 1000 - model.uptime
+            model.boot_ms = (model.now() + rest[0]) * 1000 - model.uptime
         elif name == "put":
             want = model.put(rest[0], rest[1])
             assert got == want, step
@@ -529,7 +530,7 @@ def replay(case: dict[str, Any], results: list[Any], seen: dict[str, int]) -> No
             check_trace(model, got)
             seen["second"] = seen.get("second", 0) + len(got)
         elif name == "reboot":
-            model = Model(case, rest[0] * 1000, 0, model.profiles, {}, model.keys)
+            model = Model(case, (model.now() + rest[0]) * 1000, 0, model.profiles, {}, model.keys)
 
 
 @pytest.mark.parametrize("bits", [64, 32])
@@ -543,8 +544,9 @@ def test_every_second(bits: int) -> None:
         except AssertionError as exc:
             raise AssertionError(f"case {number}: {exc}\n{json.dumps(case)}") from exc
     # Enough of each, or the generator has lost its bite.
-    bounds = {"Accepted": 350, "Rejected": 100, "Unknown": 20, "ask": 500, "long": 80, "cut": 30, "second": 30_000}
-    assert all(seen[name] > least for name, least in bounds.items()), seen
+    bounds = {"Accepted": 350, "Rejected": 100, "Unknown": 20, "ask": 500, "long": 80, "cut": 20, "second": 30_000}
+    rare = {name: seen.get(name, 0) for name, least in bounds.items() if seen.get(name, 0) < least}
+    assert not rare
 
 
 @pytest.mark.parametrize("bits", [64, 32])
