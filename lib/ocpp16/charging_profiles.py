@@ -27,18 +27,26 @@ def load(cp):
         elif not _is_over(cp, row, utc):
             rows[slot] = row
             continue
-        _put(cp, slot, None)
+        try:
+            _put(cp, slot, None)
+        except OSError as exc:  # it is passed over again after the next boot
+            cp.log.error("ocpp", exc)
     charging.slots = sum([1 << slot for slot in rows])
     return rows
 
 
 def install(cp, row):
-    """Add a row; it replaces those with its id, and those of its purpose, level and connector. False: no room."""
+    """Add a row; it replaces those with its id, and those of its purpose, level and connector. False: it cannot be."""
     rows = load(cp)
-    same = [slot for slot, old in rows.items() if old[0] == row[0] or old[1:4] == row[1:4]]
+    same = _replaced_by(row, rows)
     if not same and not has_room(cp, rows):
         return False
-    return _replace(cp, rows, same, row)
+    try:
+        _replace(cp, rows, same, row)
+    except OSError as exc:
+        cp.log.error("ocpp", exc)
+        return False
+    return True
 
 
 def has_room(cp, rows):
@@ -49,27 +57,28 @@ def has_room(cp, rows):
 def adopt(cp, row, connector_id, tx_key):
     """The row that came with RemoteStartTransaction becomes the TxProfile of the transaction that starts now.
 
-    It was promised, so it has room even when others have filled the store since: one for each connector.
+    Call this right before the connector gets that transaction. The profile was promised, so it has room even when
+    others have filled the store since: one for each connector. OSError: the storage failed, and it is not kept.
     """
     row[1], row[10] = connector_id, tx_key
     rows = load(cp)
-    same = [slot for slot, old in rows.items() if old[0] == row[0] or old[1:4] == row[1:4]]
-    if not _replace(cp, rows, same, row):
-        cp.log.error("ocpp", "charging profile of the start is lost")
+    _replace(cp, rows, _replaced_by(row, rows), row)
 
 
 def clear(cp, connector_id=None, purpose=None, level=None, profile_id=None):
     """Delete what fits: the one with the id if there is an id, else all that fit the rest. None fits all. -> bool"""
     found = False
-    for slot, row in load(cp).items():
-        if profile_id is not None:
-            fits = row[0] == profile_id
-        else:
-            fits = connector_id in (None, row[1]) and purpose in (None, row[2]) and level in (None, row[3])
-        if fits:
-            _put(cp, slot, None)
-            found = True
-    cp.charging.changed()
+    try:
+        for slot, row in load(cp).items():
+            if profile_id is not None:
+                fits = row[0] == profile_id
+            else:
+                fits = connector_id in (None, row[1]) and purpose in (None, row[2]) and level in (None, row[3])
+            if fits:
+                _put(cp, slot, None)
+                found = True
+    finally:  # where the storage fails, too
+        cp.charging.changed()
     return found
 
 
@@ -141,10 +150,15 @@ def _is_over(cp, row, utc):
     )
 
 
+def _replaced_by(row, rows):
+    """Slots of those that this one replaces."""
+    return [slot for slot, old in rows.items() if old[0] == row[0] or old[1:4] == row[1:4]]
+
+
 def _replace(cp, rows, same, row):
-    """Write a row in the place of those in slots `same`, or in a free one. False if the storage failed."""
+    """Write a row in the place of those in slots `same`, or in a free one."""
     if len(same) == 1 and rows[same[0]] == row:
-        return True  # central systems that balance loads repeat themselves: spare the flash
+        return  # central systems that balance loads repeat themselves: spare the flash
     if same:
         slot = same.pop()
     else:
@@ -155,12 +169,8 @@ def _replace(cp, rows, same, row):
         _put(cp, slot, row)
         for other in same:
             _put(cp, other, None)
-    except OSError as exc:
-        cp.log.error("ocpp", exc)
-        return False
     finally:
         cp.charging.changed()
-    return True
 
 
 def _put(cp, slot, row):

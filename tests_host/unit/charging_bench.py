@@ -5,11 +5,10 @@ import json
 from cold import cold
 from fakes import FakeClock, FakeLog
 
-from ocpp16 import config_keys, schema
 from ocpp16.charging import Charging
 from ocpp16.config import Configuration
+from ocpp16.errors import OcppError
 from ocpp16.ramstore import RamStore
-from ocpp16.rpc import OcppError
 from ocpp16.timestamp import format_utc
 from ocpp16.transaction import Transaction
 
@@ -39,7 +38,7 @@ class Site:
         self.log = FakeLog()
         self.outbox = Outbox()
         self.config = Configuration(
-            lambda: config_keys.core_rows(connectors, [cold("ocpp16.profiles.smart_charging")]),
+            lambda: cold("ocpp16.config_keys").all_rows(connectors, ("smart_charging",), ()),
             keys,
             dict,
             None,
@@ -62,13 +61,13 @@ class Site:
     def begin(self, number=1, row=None, tx_id=77):
         """A transaction starts now; row -- what came with its RemoteStartTransaction."""
         self.keys += 1
-        tx = Transaction(self.keys, number, "TAG", self.outbox.boot, self.clock.uptime_ms(), 0)
+        tx = Transaction(self.keys, "TAG", self.outbox.boot, self.clock.uptime_ms())
         tx.id = tx_id
-        tx.anchor(self.clock)
-        self.connectors[number - 1].transaction = tx
-        self.charging.changed()
+        tx.start_utc = self.clock.utc()
         if row is not None:
             cold("ocpp16.charging_profiles").adopt(self, row, number, tx.key)
+        self.connectors[number - 1].transaction = tx
+        self.charging.changed()
         return tx
 
     def end(self, number=1):
@@ -84,7 +83,7 @@ class Site:
     def call(self, action, **payload):
         """Payload of the answer, or the code of the error."""
         try:
-            schema.check_request(action, payload)
+            cold("ocpp16.schema").check_request(action, payload)
             answer = getattr(cold("ocpp16.profiles.smart_charging"), "on_" + action)(self, payload)
         except OcppError as exc:
             return exc.code

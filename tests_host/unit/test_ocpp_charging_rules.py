@@ -328,6 +328,31 @@ def test_purge_of_what_is_over():
     assert len(site.store.values) == 2
 
 
+def test_purge_on_a_storage_that_fails():
+    """What is over does not count, though it cannot be deleted; charging goes on."""
+
+    class Broken(RamStore):
+        broken = False
+
+        def put(self, name, value):
+            if self.broken:
+                raise OSError(5)
+            super().put(name, value)
+
+    site = Site(store=Broken())
+    site.begin()
+    site.put(0, profile(1, MAX, "0:9", duration=100))
+    site.put(1, relative(2, periods="0:20"))
+    site.store.broken = True
+    site.clock.advance(100_000)
+    assert site.limit() == (20_000, None) and installed(site) == [2] and site.log.lines
+    try:
+        site.clear()
+        assert False
+    except OSError:
+        assert site.limit() == (20_000, None)
+
+
 def test_no_purge_by_date_without_a_clock():
     store = RamStore()
     Site(store=store).put(0, profile(1, MAX, "0:9", duration=1))
@@ -421,6 +446,31 @@ def test_promised_profile_has_room():
     site.begin(1, row)
     assert installed(site) == [1, 2] and site.limit() == (6000, None)
     assert installed(Site(store=site.store, MaxChargingProfilesInstalled="1")) == [2]
+
+
+def test_start_whose_profile_cannot_be_stored():
+    """The engine hears of it, and tries again: no start without the promised limit."""
+
+    class Full(RamStore):
+        full = False
+
+        def put(self, name, value):
+            if self.full:
+                raise OSError(28)
+            super().put(name, value)
+
+    site = Site(store=Full())
+    row = start_profile(site, relative(1, TX, "0:6"))
+    site.store.full = True
+    try:
+        site.begin(1, row)
+        assert False
+    except OSError:
+        pass
+    assert installed(site) == [] and site.connectors[0].transaction is None
+    site.store.full = False
+    site.begin(1, row)
+    assert site.limit() == (6000, None)
 
 
 def test_without_profiles_nothing_is_loaded():

@@ -6,7 +6,7 @@ Source: OCPP 1.6 edition 2, sections 5.5, 5.7, 5.11 and 5.16, with errata.
 from cold import cold
 from fixed import fixed
 
-from ..rpc import OcppError
+from ..errors import OcppError
 from ..timestamp import format_utc
 
 NAME = "SmartCharging"
