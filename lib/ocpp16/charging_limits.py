@@ -6,7 +6,8 @@ A row is one installed profile, a list of what JSON can hold:
     id, connector, purpose, level, kind, unit, start, duration, valid_from, valid_to, tx, periods
     connector -- 0: the charge point, or all connectors;  purpose, unit -- the words of OCPP
     kind -- 0: counts from the start of the transaction; 1: from `start`; else recurring every `kind` seconds
-    start, valid_from, valid_to -- Unix seconds or None;  duration -- seconds or None: the last period runs on
+    start, valid_from, valid_to -- Unix seconds (while planning: from now) or None
+    duration -- seconds or None: the last period runs on
     tx -- local key of the transaction of a TxProfile, else None
     periods -- [first second, limit, first second, limit, ...], limit in 0.1 A or 0.1 W, the first second is 0
 
@@ -58,20 +59,21 @@ class Plan:
 
     Of one purpose the highest level that has a value counts; a TxProfile goes before the TxDefaultProfiles of the
     connector, and these before those of all connectors.
-    tx -- key of the running transaction or None;  began -- its start, on the time scale of t; None: not known
-    timed -- t is the time of day. If not (no clock yet, t runs from the boot), what depends on dates is counted with
-    the lowest limit it ever has, whether or not its time has come, together with what stands below it.
+    rows -- those whose transaction is over are not among them; their times, and all others here, count from now
+    began -- start of the transaction; None: not known
+    timed -- the time of day is known. If not, what depends on dates is counted with the lowest limit it ever has,
+    whether or not its time has come, together with what stands below it.
     fall_back -- TxDefaultProfiles count again when a TxProfile has run out before the end of its transaction.
     """
 
-    def __init__(self, rows, connector, tx, began, t, timed=True, fall_back=True):
+    def __init__(self, rows, connector, began, timed=True, fall_back=True):
         self._began = began
         self._fall_back = fall_back
         self._cells = []  # [rank, row, limit, next change, sure]
         for row in rows:
             place, purpose, level = row[1:4]
             if purpose == "TxProfile":
-                rank = 2 if place == connector and row[10] == tx is not None else None
+                rank = 2 if place == connector else None
             elif purpose == "TxDefaultProfile":
                 rank = (1 if place else 0) if connector and place in (0, connector) else None
             else:
@@ -79,7 +81,7 @@ class Plan:
             if rank is None:
                 continue
             if (timed or (not row[4] and row[8] is None and row[9] is None)) and (row[4] or began is not None):
-                limit, change = value_at(row, t, began)
+                limit, change = value_at(row, 0, began)
                 cell = [rank, level, row, limit, change, True]
             else:
                 cell = [rank, level, row, min(row[11][1::2]), None, False]
@@ -115,24 +117,24 @@ class Plan:
         return amps, watts
 
 
-def applied(plans, cap, t):
-    """([(mA, W), ...], next change or None): what each transaction may take at time t, None where nothing limits.
+def applied(plans, cap):
+    """([(mA, W), ...], next change or None): what each transaction may take now, None where nothing limits.
 
     plans -- a Plan for each connector with a transaction;  cap -- Plan of the charge point.
     Each transaction gets an equal share of the charge point's limit. Both units of a pair hold at the same time.
     """
-    change = cap.move(t)
+    change = cap.move(0)
     share = [x and x // len(plans) for x in cap.limits()]
     out = []
     for plan in plans:
-        change = lower(change, plan.move(t))
+        change = lower(change, plan.move(0))
         amps, watts = [lower(own, most) for own, most in zip(plan.limits(), share)]
         out.append((None if amps is None else amps * 100, None if watts is None else watts // 10))
     return out, change
 
 
-def composite(plans, cap, share, begin, duration, most, unit, hardware):
-    """(periods as in a row, duration covered) of the schedule for `duration` seconds from time `begin`.
+def composite(plans, cap, share, duration, most, unit, hardware):
+    """(periods as in a row, duration covered) of the schedule for `duration` seconds from now.
 
     plans -- Plans of the connectors that are summed up: one, or all of them;  cap -- Plan of the charge point
     share -- the charge point's limit is divided by this;  most -- highest number of periods; what would need more, or
@@ -141,9 +143,9 @@ def composite(plans, cap, share, begin, duration, most, unit, hardware):
     limits count only where no profile has one.
     """
     periods = []
-    t, end = begin, begin + duration
+    t = 0
     for _ in range(_MAX_STEPS):
-        change = lower(cap.move(t), end)
+        change = lower(cap.move(t), duration)
         total = None
         rest = 0
         for plan, (ma, w, mv) in zip(plans, hardware):
@@ -161,11 +163,11 @@ def composite(plans, cap, share, begin, duration, most, unit, hardware):
         if not periods or periods[-1] != limit:
             if len(periods) == 2 * most:
                 break
-            periods += [t - begin, limit]
+            periods += [t, limit]
         t = change
-        if t >= end:
+        if t >= duration:
             break
-    return periods, t - begin
+    return periods, t
 
 
 def _in_unit(limits, unit, mv):

@@ -82,21 +82,30 @@ def clear(cp, connector_id=None, purpose=None, level=None, profile_id=None):
     return found
 
 
-def plans(cp, rows, connectors, now, t, timed):
-    """(charging_limits, Plans of these connectors, Plan of the charge point) at uptime `now`, which is time t."""
+def plans(cp, rows, connectors, t, timed):
+    """(charging_limits, Plans of these connectors, Plan of the charge point), with time 0 now.
+
+    t -- now, in Unix seconds, or in seconds of uptime (timed is False). The rows are changed: their times count from
+    now, so that the device calculates with small integers, which cost no memory.
+    """
     limits = cold("ocpp16.charging_limits")
+    for row in rows:
+        for i in (6, 8, 9):
+            if row[i] is not None:
+                row[i] -= t
     out = []
     for connector in connectors:
         tx = connector.transaction
-        key, began = None, t
+        began = t
         if tx is not None:
-            key = tx.key
             if tx.boot == cp.outbox.boot:
                 began = cp.clock.utc_at(tx.start_uptime) if timed else tx.start_uptime // 1000
             else:
                 began = tx.start_utc if timed else None  # it was taken up again after a power cut
-        out.append(limits.Plan(rows, connector.id, key, began, t, timed, cp.charging.fall_back))
-    return limits, out, limits.Plan(rows, 0, None, t, t, timed)
+        if began is not None:
+            began -= t
+        out.append(limits.Plan(rows, connector.id, began, timed, cp.charging.fall_back))
+    return limits, out, limits.Plan(rows, 0, 0, timed)
 
 
 def evaluate(cp, now):
@@ -109,23 +118,23 @@ def evaluate(cp, now):
     busy = [connector for connector in cp.connectors if connector.transaction is not None]
     if not rows or not busy:
         return [(None, None)] * len(cp.connectors), None
-    limits, made, cap = plans(cp, rows, busy, now, t, timed)
-    shares, change = limits.applied(made, cap, t)
+    limits, made, cap = plans(cp, rows, busy, t, timed)
+    shares, change = limits.applied(made, cap)
     pairs = [(0, 0)] * len(cp.connectors)  # a connector that has no transaction yet gets nothing by mistake
     for connector, pair in zip(busy, shares):
         pairs[connector.id - 1] = pair
     if change is not None:
-        change = _uptime_of(cp.clock, now, t, change) if timed else change * 1000
+        change = _uptime_of(cp.clock, now, t, change) if timed else (t + change) * 1000
     return pairs, change
 
 
-def _uptime_of(clock, now, t, later):
-    """First uptime ms at which the clock shows `later`; at `now` it shows t."""
-    last = now + (later - t) * 1000
+def _uptime_of(clock, now, t, seconds):
+    """First uptime ms at which the clock shows t + seconds; at `now` it shows t."""
+    last = now + seconds * 1000
     first = last - 999
     while first < last:
         middle = (first + last) // 2
-        if clock.utc_at(middle) < later:
+        if clock.utc_at(middle) < t + seconds:
             first = middle + 1
         else:
             last = middle

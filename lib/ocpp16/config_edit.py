@@ -124,7 +124,6 @@ class Table:
                 raise ValueError
             seen.add(subject)
 
-
     def use(self, name, value):
         """Use a checked value from now on, and tell who listens."""
         config = self.config

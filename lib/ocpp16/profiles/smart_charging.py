@@ -53,8 +53,7 @@ def on_GetCompositeSchedule(cp, payload):
     allows = cold("ocpp16.charging_check").allows
     if unit is None:
         unit = "A" if allows(cp.config.get, "A") else "W"
-    now = cp.clock.uptime_ms()
-    t = cp.clock.utc_at(now)
+    t = cp.clock.utc()
     if number > len(cp.connectors) or duration == 0 or t is None or not allows(cp.config.get, unit):
         return {"status": "Rejected"}
     chosen = [cp.connectors[number - 1]] if number else cp.connectors
@@ -62,12 +61,11 @@ def on_GetCompositeSchedule(cp, payload):
     if number:  # of a connector without a transaction: what it would get if one started now
         share = sum([c.transaction is not None or c is chosen[0] for c in cp.connectors])
     profiles = cold("ocpp16.charging_profiles")
-    limits, made, cap = profiles.plans(cp, list(profiles.load(cp).values()), chosen, now, t, True)
+    limits, made, cap = profiles.plans(cp, list(profiles.load(cp).values()), chosen, t, True)
     periods, duration = limits.composite(
         made,
         cap,
         share,
-        t,
         duration,
         cp.config.get("ChargingScheduleMaxPeriods"),
         unit,
