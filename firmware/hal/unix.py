@@ -4,6 +4,7 @@ import asyncio
 import errno
 import json
 
+import micropython
 from cold import cold
 from micropython import const
 
@@ -201,6 +202,7 @@ class Hal:
         return self._terminating
 
     def ignore_interrupt(self):
+        unlock_heap()
         try:
             cold(_SYSTEM).ignore_sigint()
         except Exception as exc:  # noqa: BLE001 - no ffi: another system than Linux
@@ -213,3 +215,10 @@ class Hal:
     def close(self):
         for stream in list(self._streams):
             stream.close()
+
+
+def unlock_heap():
+    """On this port Ctrl-C raises wherever it comes, in a collection too, which then never unlocks the heap: do it."""
+    micropython.heap_lock()
+    while micropython.heap_unlock():
+        pass

@@ -429,3 +429,16 @@ def test_watchdog_is_counted():
     hal = Hal(folder, None, FakeLog())
     hal.feed_watchdog()
     assert hal.watchdog_feeds == 1
+
+
+def test_an_interrupted_collection_does_not_leave_the_heap_locked():
+    import micropython
+
+    from hal.unix import unlock_heap
+
+    micropython.heap_lock()
+    micropython.heap_lock()
+    unlock_heap()
+    assert len([1, 2, 3]) == 3
+    unlock_heap()
+    assert micropython.heap_lock() is None and micropython.heap_unlock() == 0
