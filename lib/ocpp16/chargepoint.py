@@ -69,6 +69,8 @@ class ChargePoint:
         self.boot_pending = False
         self.was_accepted = False  # on this connection
         self.heartbeat_at = 0  # uptime ms of the last one
+        self.reserved = ()  # connectors that are kept for somebody; see reservations
+        self.reserved_until = None
         self._dial = dial
         self._backoff = backoff
         self._transfer_policy = data_transfer_policy or (lambda: (3, 2000, 10_000))
@@ -96,6 +98,8 @@ class ChargePoint:
                 connector.poll()
             self.outbox.tick()
             now = self.clock.uptime_ms()
+            if self.reserved_until is not None and now >= self.reserved_until:
+                cold("ocpp16.reservations").refresh(self)
             if self._ws is not None:
                 self._tick(now)
             await wait_event(self._poke, min([connector.wait_ms(now) for connector in self.connectors]))
@@ -162,6 +166,7 @@ class ChargePoint:
         """Once after construction: close what a power cut (or `reason`) left open."""
         for connector in self.connectors:
             cold("ocpp16.recovery").restore(self, connector, reason)
+        cold("ocpp16.reservations").refresh(self, False)
 
     def swipe(self, id_tag, connector_id=0):
         """An id tag was presented: ends the session it started, or asks to start one.
@@ -204,6 +209,8 @@ class ChargePoint:
 
     def _queue_answer(self, call, payload, final):
         """A queued call was answered, failed once, or was given up: transactions want to know."""
+        if payload and "idTagInfo" in payload:
+            cold("ocpp16.tags").answered(self, call, payload)
         if call.action == "StartTransaction":
             cold("ocpp16.session").start_answered(self, call, payload, final)
 

@@ -26,6 +26,7 @@ class Connector:
         self.transaction = None
         self.plugged = False
         self.id_tag = None  # accepted, and waits for the vehicle
+        self.parent = None  # group of that tag
         self.claimed_at = 0  # uptime ms
         self.finishing = False  # a transaction ended and its vehicle has not left
         self.info = ""  # of the Finishing
@@ -39,9 +40,13 @@ class Connector:
 
     # -- what others ask for
 
-    def claim(self, id_tag):
-        """An id tag was accepted for this connector: start as soon as the vehicle is there."""
+    def claim(self, id_tag, parent=None):
+        """An id tag was accepted for this connector: start as soon as the vehicle is there. None: it does not come.
+
+        parent -- its group
+        """
         self.id_tag = id_tag
+        self.parent = parent
         self.claimed_at = self.cp.clock.uptime_ms()
         self.poke()
 
@@ -59,7 +64,7 @@ class Connector:
     def permit(self):
         """Power for the running transaction, unless its end has begun or its tag was refused."""
         tx = self.transaction
-        if tx is not None and tx.reason is None and tx.accepted is not False:
+        if tx is not None and tx.reason is None and (tx.accepted is not False or tx.allowed_wh is not None):
             self.evse.permit(True)
 
     def poke(self):
@@ -86,6 +91,8 @@ class Connector:
                     _session().end(self, tx)
             elif now >= self.checkpoint_at:
                 _session().checkpoint(self, tx, now)
+            elif tx.allowed_wh is not None and evse.energy_wh() >= tx.allowed_wh:
+                _session().refuse(self, tx)
         if self.id_tag is not None:
             if plugged and self.transaction is None and evse.fault() is None:
                 if self.cp.hooks.may_start(self):
@@ -112,7 +119,7 @@ class Connector:
 
     # -- status (section 4.9)
 
-    def _derive(self, now):
+    def derive(self, now):
         """(status, errorCode, vendorErrorCode, info) of now.
 
         Order of precedence: a fault hides everything, and SuspendedEVSE wins over SuspendedEV.
@@ -135,8 +142,12 @@ class Connector:
         elif self.finishing:
             state = "Finishing"
             info = self.info
+        elif self.id_tag is not None:
+            state = "Preparing"
+        elif self.id in self.cp.reserved and not (self.plugged and self._news and self._news[0] == "Preparing"):
+            state = "Reserved"  # a vehicle that came before the reservation stays Preparing, one after changes nothing
         else:
-            state = "Preparing" if self.plugged or self.id_tag is not None else "Available"
+            state = "Preparing" if self.plugged else "Available"
         return (state, "NoError", "", info)
 
     def update_status(self):
@@ -150,8 +161,10 @@ class Connector:
         if self.finishing and not self.plugged and (not online or told is None or told[0] in ("Finishing", "Faulted")):
             self.finishing = False
         now = cp.clock.uptime_ms()
-        news = self._derive(now)
+        news = self.derive(now)
         if news != self._news:
+            if cp.reserved_until is not None:
+                cold("ocpp16.reservations").refresh(cp)
             self._news = news
             self._news_at = now
         if not online or news == told:
@@ -165,7 +178,7 @@ class Connector:
 
     def announce(self):
         """The current status, for the start of a connection: as told()."""
-        self.told = self._news = self._derive(self.cp.clock.uptime_ms())
+        self.told = self._news = self.derive(self.cp.clock.uptime_ms())
         return self.told
 
 

@@ -13,7 +13,10 @@ _rpc = cold("ocpp16.rpc")
 
 
 def take(cp, link, message):
-    """Handle one message (str; bytes are counted and dropped); return the text of the answer to send, or None."""
+    """Handle one message (str; bytes are counted and dropped); return the text of the answer to send, or None.
+
+    A coroutine that returns the text, when the handler is one.
+    """
     if not isinstance(message, str):
         _count(cp, "binary")
         return None
@@ -63,7 +66,8 @@ def _serve(cp, uid, action, payload):
     if cp.registration == "Rejected":
         return None
     try:
-        return _rpc.pack_result(uid, _handled(cp, action, payload))
+        answer = _handled(cp, action, payload)
+        return _later(cp, uid, answer) if hasattr(answer, "send") else _rpc.pack_result(uid, answer)
     except OcppError as exc:
         _count(cp, "refused_calls")
         cp.log.warn("ocpp", "%s refused: %s %s" % (action, exc.code, exc.description))
@@ -77,6 +81,14 @@ def _handled(cp, action, payload):
     """Payload of the answer. A function of its own: what it loaded is garbage when the answer is put together."""
     cold("ocpp16.schema").check_request(action, payload)
     return _handler(cp, action)(cp, payload or {})
+
+
+async def _later(cp, uid, answer):
+    try:
+        return _rpc.pack_result(uid, await answer)
+    except Exception as exc:  # noqa: BLE001 - as above
+        cp.log.error("ocpp", exc)
+        return _rpc.pack_error(uid, "InternalError", type(exc).__name__)
 
 
 def _handler(cp, action):

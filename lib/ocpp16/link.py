@@ -29,6 +29,8 @@ class Link:
             while True:
                 message = await self._ws.recv()
                 message = cold("ocpp16.inbound").take(self._cp, self, message)  # the answer, or None
+                if hasattr(message, "send"):
+                    message = await message  # a handler that takes time
                 if message is not None:
                     await self._ws.send(message)
                     message = None  # it may be long

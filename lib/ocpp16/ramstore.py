@@ -7,6 +7,7 @@ class RamStore:
     """Keeps everything in memory: for tests, and for chargers that may forget."""
 
     def __init__(self):
+        self.folder = None  # no place for files
         self.records = {}
         self.values = {}
         self.buried = []

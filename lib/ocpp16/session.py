@@ -18,7 +18,7 @@ _FIRST_MS = const(10_000)  # and this much of its beginning
 
 _RECORD = (  # attributes of a transaction that are stored, in this order, with their types; a capital: or None
     "key:i id_tag:s boot:i start_uptime:i start_utc:I meter_start:i id:I stop_uptime:i meter_last:i reason:S "
-    "stop_id_tag:S extra:"
+    "stop_id_tag:S extra: parent:S"
 ).split()
 _NEEDED = ("ocpp16.metervalues", "ocpp16.timestamp", "ocpp16.statuses")  # by an end
 
@@ -42,20 +42,27 @@ def begin(connector, now):
     key = cp.store.get("txkey", 0) + 1
     cp.store.put("txkey", key)
     tx = Transaction(key, connector.id_tag, cp.outbox.boot, now)
+    tx.parent = connector.parent
     tx.start_utc = cp.clock.utc_at(now)
     evse.session_begin(tx)
     tx.meter_start = tx.meter_last = evse.energy_wh()
     values = _values(connector, "Transaction.Begin")
     interval_ms = cp.config.get("MeterValueSampleInterval") * 1000
     _save(connector, tx)
-    cp.outbox.add(
-        "StartTransaction",
-        '{"connectorId":%d,"idTag":%s,"meterStart":%d,"timestamp":"%s"}'
-        % (connector.id, json.dumps(tx.id_tag), tx.meter_start, _stamp(tx, now)),
-        KIND_TX,
-        key,
+    text = '{"connectorId":%d,"idTag":%s,"meterStart":%d,"timestamp":"%s"' % (
+        connector.id,
+        json.dumps(tx.id_tag),
+        tx.meter_start,
+        _stamp(tx, now),
     )
-    connector.id_tag = None
+    if cp.reserved_until is not None:
+        reservation_id = cold("ocpp16.reservations").take(cp, connector.id, tx.id_tag, tx.parent)
+        if reservation_id is not None:
+            text += ',"reservationId":%d' % reservation_id
+    cp.outbox.add("StartTransaction", text + "}", KIND_TX, key)
+    for other in cp.connectors:
+        if other.id_tag == tx.id_tag:  # the tag waited for the first vehicle, wherever it came
+            other.id_tag = None
     connector.finishing = False
     connector.info = ""
     connector.checkpoint_at = now + _FIRST_MS
@@ -84,15 +91,26 @@ def start_answered(cp, call, payload, final):
 
 def _judged(connector, tx, conf):
     tx.id = conf["transactionId"]
-    status = conf["idTagInfo"]["status"]
-    tx.accepted = status == "Accepted"
+    info = conf["idTagInfo"]
+    tx.accepted = info["status"] == "Accepted"
+    tx.parent = info.get("parentIdTag") or tx.parent
     if not tx.accepted:
-        connector.cp.log.warn("ocpp", "id tag refused: " + status)
-        if connector.cp.config.get("StopTransactionOnInvalidId"):
-            connector.stop("DeAuthorized")
+        connector.cp.log.warn("ocpp", "id tag refused: " + info["status"])
+        allowance_wh = connector.cp.config.get("MaxEnergyOnInvalidId", 0)
+        if allowance_wh:
+            tx.allowed_wh = connector.evse.energy_wh() + allowance_wh
         else:
-            connector.evse.permit(False)
+            refuse(connector, tx)
     _remember(connector, tx, connector.cp.clock.uptime_ms() if tx.reason is None else tx.stop_uptime)
+
+
+def refuse(connector, tx):
+    """The running transaction of a refused tag gets no more energy."""
+    tx.allowed_wh = None
+    if connector.cp.config.get("StopTransactionOnInvalidId"):
+        connector.stop("DeAuthorized")
+    else:
+        connector.evse.permit(False)
 
 
 def link_lost(connector):

@@ -7,6 +7,7 @@ Two stores with one face, `FileStore` here and `ramstore.RamStore`:
     discard(seq)             after the answer; unknown numbers are ignored
     bury(seq)                keep it, but out of the queue: given up after too many attempts
     pending() -> [seq, ...]  ascending
+    folder                   where others may keep files of their own; None: nowhere
     put(name, value)         replace a small JSON-able value, durable when it returns; None deletes
     get(name, default=None)  the default also when its type is another: such a file is damaged, too
 
@@ -27,7 +28,7 @@ class FileStore:
     """
 
     def __init__(self, folder):
-        self._folder = folder
+        self.folder = folder
         self.damaged = 0
         _make_folder(folder)
         self._pending = []
@@ -92,7 +93,7 @@ class FileStore:
         return default
 
     def _path(self, name):
-        return self._folder + "/" + name
+        return self.folder + "/" + name
 
     def _write(self, name, text):
         data = text.encode()

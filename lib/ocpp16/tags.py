@@ -1,47 +1,167 @@
-"""What a presented id tag does, and where a session can start. A cold module (see lib/cold.py).
+"""What a presented id tag does, and what the central system says about tags. A cold module (see lib/cold.py).
 
-Source: OCPP 1.6 edition 2, sections 3.5 and 4.1.
+Decisions are in authorization and reservations, what is known of tags in auth_store; here they meet the connectors.
+Source: OCPP 1.6 edition 2, sections 3.4, 3.5, 4.1 and 5.11.
 """
 
 import json
 
+from cold import cold
+from micropython import const
+
+_CACHE_SIZE = const(100)  # tags in the cache: some 5 kB of flash
+_TWICE_MS = const(2000)  # a card that is read again so soon was not meant a second time
+
 
 def swipe(cp, id_tag, connector_id):
-    """See ChargePoint.swipe."""
+    """See ChargePoint.swipe. A tag ends its session, or gives up its claim, or ends one of its group, or may start."""
+    authorization = cold("ocpp16.authorization")
     id_tag = id_tag[:20]
-    for connector in cp.connectors:
+    near = _near(cp, connector_id)
+    group = False
+    for connector in near:
         tx = connector.transaction
-        if connector_id in (0, connector.id) and tx is not None and tx.id_tag.lower() == id_tag.lower():
-            connector.stop("Local", id_tag)
-            return
-    connector = startable(cp, connector_id, id_tag)
-    if connector is None:
-        cp.log.warn("ocpp", "id tag presented, but no connector can start")
-    elif not cp.online:
-        cp.log.warn("ocpp", "id tag presented, but the central system cannot be asked")
+        if tx is not None:
+            verdict = authorization.may_stop(tx.id_tag, tx.parent, id_tag)
+            if verdict == authorization.ACCEPT:
+                connector.stop("Local", id_tag)
+                return
+            group = group or (verdict == authorization.ASK and tx.reason is None)
+    waiting = [c for c in near if authorization.same(c.id_tag, id_tag)]
+    if waiting:
+        if cp.clock.uptime_ms() - waiting[0].claimed_at >= _TWICE_MS:
+            cp.log.info("ocpp", "id tag presented again: start dropped")
+            for connector in waiting:
+                connector.claim(None)
+        return
+    if not group and not _usable(cp, id_tag, None, connector_id, False):
+        cp.log.warn("ocpp", "id tag presented, but there is nothing it could start or stop")
+        return
+    _present(cp, id_tag, connector_id, True)
+
+
+def remote_start(cp, id_tag, connector_id):
+    """Status of RemoteStartTransaction.conf; connector_id -- 0: any. What follows, follows after the answer."""
+    listed, cached = known(cp, id_tag)
+    entry = listed or cached
+    parent = entry and entry[2]
+    if not cp.online or not _usable(cp, id_tag, parent, connector_id, entry is not None):
+        return "Rejected"
+    if cp.config.get("AuthorizeRemoteTxRequests") or not _usable(cp, id_tag, parent, connector_id, True):
+        cp.after_answer(lambda: _present(cp, id_tag, connector_id, False))
     else:
-        authorize(cp, id_tag, connector)
+        cp.after_answer(lambda: _accepted(cp, id_tag, parent, connector_id, False))
+    return "Accepted"
 
 
-def authorize(cp, id_tag, connector):
-    """Ask the central system; when it accepts, the connector may start with that tag."""
+def authorized(cp, id_tag, connector_id, may_stop, conf, error):
+    """The answer to Authorize, or the error. No answer: as if there were no link. For authorize."""
+    if conf is None:
+        cp.log.warn("ocpp", "Authorize: " + error)
+        verdict, parent = _decide(cp, id_tag, False)
+    else:
+        info = conf["idTagInfo"]
+        learned(cp, id_tag, info)
+        parent = info.get("parentIdTag")
+        authorization = cold("ocpp16.authorization")
+        verdict = authorization.ACCEPT if info["status"] == "Accepted" else authorization.REFUSE
+    _act(cp, id_tag, connector_id, may_stop, verdict, parent)
 
-    def answered(conf, error):
-        if conf is None:
-            cp.log.warn("ocpp", "Authorize: " + error)
-        elif conf["idTagInfo"]["status"] != "Accepted":
-            cp.log.warn("ocpp", "id tag refused: " + conf["idTagInfo"]["status"])
-        elif _can_start(connector, id_tag):
-            connector.claim(id_tag)
 
-    cp.outbox.direct("Authorize", '{"idTag":%s}' % json.dumps(id_tag), answered)
+def answered(cp, call, payload):
+    """A queued call was answered: StartTransaction and StopTransaction say something about the tag they carry."""
+    info = payload.get("idTagInfo")
+    if info is not None and call.action in ("StartTransaction", "StopTransaction"):
+        id_tag = json.loads(call.text).get("idTag")
+        if id_tag is not None:
+            learned(cp, id_tag, info)
 
 
-def startable(cp, connector_id, id_tag):
-    """The connector to start: that one, of all (0) a plugged one, else any that is free. None: there is none."""
-    free = [c for c in cp.connectors if connector_id in (0, c.id) and _can_start(c, id_tag)]
-    free.sort(key=lambda c: not c.plugged)
-    return free[0] if free else None
+def learned(cp, id_tag, info):
+    """Keep an idTagInfo of the central system in the cache; of a listed tag, tell if it contradicts the list."""
+    authorization, auth_store = cold("ocpp16.authorization"), cold("ocpp16.auth_store")
+    now = cp.clock.utc()
+    try:
+        listed, _ = known(cp, id_tag)
+        if listed is not None:
+            if authorization.contradicts(listed, info["status"], now):
+                cp.log.warn("ocpp", "the local list is wrong about an id tag")
+                cp.counters["list_conflicts"] = cp.counters.get("list_conflicts", 0) + 1
+                _tell(cp, "LocalListConflict")
+        elif _has_cache(cp):
+            entry = authorization.entry_of(info, cold("ocpp16.timeparse").parse)
+            auth_store.remember(
+                cp.store.folder, id_tag, entry, _CACHE_SIZE, lambda other: authorization.is_valid(other, now)
+            )
+    except (OSError, ValueError) as exc:  # the answer is as good without
+        cp.log.error("ocpp", exc)
+
+
+def clear_cache(cp):
+    """Status of ClearCache.conf."""
+    if not _has_cache(cp):
+        return "Rejected"
+    auth_store = cold("ocpp16.auth_store")
+    try:
+        auth_store.remove(cp.store.folder, auth_store.CACHE)
+    except OSError as exc:
+        cp.log.error("ocpp", exc)
+        return "Rejected"
+    return "Accepted"
+
+
+def list_changed(cp, changes):
+    """A new local list is in force: what is in it leaves the cache, and a conflict that was told is over."""
+    try:
+        cold("ocpp16.auth_store").forget(cp.store.folder, [head for head in changes if changes[head] is not None])
+    except (OSError, ValueError) as exc:
+        cp.log.error("ocpp", exc)
+    if cp.counters.pop("list_conflicts", 0):
+        _tell(cp, "NoError")
+
+
+def known(cp, id_tag):
+    """(entry of the local list or None, entry of the cache or None), of those that are switched on."""
+    auth_store = cold("ocpp16.auth_store")
+    found = []
+    for name, key in ((auth_store.LIST, "LocalAuthListEnabled"), (auth_store.CACHE, "AuthorizationCacheEnabled")):
+        entry = None
+        try:
+            if cp.config.get(key, False):
+                entry = auth_store.look_up(cp.store.folder, name, id_tag)
+        except (OSError, ValueError) as exc:
+            cp.log.error("ocpp", exc)
+        found.append(entry)
+    return found
+
+
+def _tell(cp, error_code):
+    cold("ocpp16.statuses").tell(cp, 0, ("Available", error_code, "", ""))
+
+
+def _has_cache(cp):
+    return cp.store.folder is not None and cp.config.get("AuthorizationCacheEnabled", False)
+
+
+def _near(cp, connector_id):
+    return [c for c in cp.connectors if connector_id in (0, c.id)]
+
+
+def _usable(cp, id_tag, parent, connector_id, parent_known):
+    """[(how good a choice, connector), ...], best first, of the connectors where this tag may start.
+
+    Best is one that is reserved for the tag, then one with a vehicle.
+    """
+    usable = []
+    for connector in _near(cp, connector_id):
+        if _can_start(connector, id_tag):
+            standing = 1
+            if cp.reserved_until is not None:
+                standing = cold("ocpp16.reservations").standing(cp, connector.id, id_tag, parent, parent_known)
+            if standing:
+                usable.append((standing * 2 + (1 if connector.plugged else 0), connector))
+    usable.sort(key=lambda row: -row[0])
+    return usable
 
 
 def _can_start(connector, id_tag):
@@ -51,4 +171,45 @@ def _can_start(connector, id_tag):
     """
     if connector.transaction is not None or connector.evse.fault() is not None:
         return False
-    return connector.id_tag is None or connector.id_tag.lower() == id_tag.lower()
+    return connector.id_tag is None or cold("ocpp16.authorization").same(connector.id_tag, id_tag)
+
+
+def _decide(cp, id_tag, online):
+    listed, cached = known(cp, id_tag)
+    return cold("ocpp16.authorization").decide(listed, cached, online, cp.clock.utc(), cp.config.get)
+
+
+def _present(cp, id_tag, connector_id, may_stop):
+    verdict, parent = _decide(cp, id_tag, cp.online)
+    if verdict != cold("ocpp16.authorization").ASK:
+        _act(cp, id_tag, connector_id, may_stop, verdict, parent)
+    else:
+        cold("ocpp16.authorize").ask(cp, id_tag, connector_id, may_stop)
+
+
+def _act(cp, id_tag, connector_id, may_stop, verdict, parent):
+    if verdict == cold("ocpp16.authorization").ACCEPT:
+        _accepted(cp, id_tag, parent, connector_id, may_stop)
+    else:
+        cp.log.warn("ocpp", "id tag refused")
+
+
+def _accepted(cp, id_tag, parent, connector_id, may_stop):
+    """An accepted tag ends the session of its group, or claims a connector."""
+    authorization = cold("ocpp16.authorization")
+    if may_stop:
+        for connector in _near(cp, connector_id):
+            tx = connector.transaction
+            if tx is not None and tx.reason is None and authorization.same(tx.parent, parent):
+                connector.stop("Local", id_tag)
+                return
+    usable = _usable(cp, id_tag, parent, connector_id, True)
+    if not usable:
+        cp.log.warn("ocpp", "id tag accepted, but no connector can start")
+        return
+    best = usable[0][0]
+    if best & 1 or (cp.reserved_until is not None and best < 4):
+        usable = usable[:1]  # with a vehicle; or others are to keep what is left for a reservation
+    for good, connector in usable:  # else the first vehicle decides: a reader that serves all says no more
+        if good == best:
+            connector.claim(id_tag, parent)

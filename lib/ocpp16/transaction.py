@@ -24,6 +24,8 @@ class Transaction:
         self.reason = None  # Reason of the end; None: running
         self.stop_id_tag = None
         self.extra = None
+        self.parent = None  # group of the id tag
         self.accepted = None  # answer to StartTransaction: None not yet, else True/False
+        self.allowed_wh = None  # register up to which a refused tag may charge; None: not at all
         self.offered = False  # energy was offered once
         self.done = 0  # steps of its end that are behind it

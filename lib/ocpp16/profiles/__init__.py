@@ -3,5 +3,6 @@
 A module holds `on_<Action>(cp, payload) -> payload of the answer` for every CALL of its
 profile that the central system may send. Payloads are validated before; a handler raises
 `errors.OcppError` for what only it can know, answers at once and never waits: what takes time
-starts through `cp.after_answer`.
+starts through `cp.after_answer`. Only when the answer itself takes time is the handler a coroutine:
+the next message is read when it has returned.
 """

@@ -24,18 +24,13 @@ def on_DataTransfer(cp, payload):
     return {"status": status} if data is None else {"status": status, "data": data}
 
 
+def on_ClearCache(cp, payload):
+    return {"status": cold("ocpp16.tags").clear_cache(cp)}
+
+
 def on_RemoteStartTransaction(cp, payload):
-    """Accepted means "will try": the answer goes first, then Authorize (if configured), then the start."""
-    id_tag = payload["idTag"]
-    tags = cold("ocpp16.tags")
-    connector = tags.startable(cp, payload.get("connectorId", 0), id_tag) if cp.online else None
-    if connector is None:
-        return {"status": "Rejected"}
-    if cp.config.get("AuthorizeRemoteTxRequests"):
-        cp.after_answer(lambda: tags.authorize(cp, id_tag, connector))
-    else:
-        cp.after_answer(lambda: connector.claim(id_tag))
-    return {"status": "Accepted"}
+    """Accepted means "will try": the answer goes first, then Authorize (if needed), then the start."""
+    return {"status": cold("ocpp16.tags").remote_start(cp, payload["idTag"], payload.get("connectorId", 0))}
 
 
 def on_RemoteStopTransaction(cp, payload):
