@@ -1,4 +1,4 @@
-"""Authorize: the question. What follows from the answer: see tags. A cold module, small: it stays until the answer comes.
+"""Authorize: the question. The answer goes to tags. A cold module, and small: it stays until the answer comes.
 
 Source: OCPP 1.6 edition 2, section 4.1.
 """

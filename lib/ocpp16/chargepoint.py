@@ -166,7 +166,8 @@ class ChargePoint:
         """Once after construction: close what a power cut (or `reason`) left open."""
         for connector in self.connectors:
             cold("ocpp16.recovery").restore(self, connector, reason)
-        cold("ocpp16.reservations").refresh(self, False)
+        if "reservation" in self.profiles:
+            cold("ocpp16.reservations").refresh(self, False)
 
     def swipe(self, id_tag, connector_id=0):
         """An id tag was presented: ends the session it started, or asks to start one.

@@ -277,7 +277,7 @@ class VendorHooks(Hooks):
 class Bench:
     """A charge point with everything around it. `until(condition)` lets virtual time pass."""
 
-    def __init__(self, clock, store=None, connectors=1, config=None):
+    def __init__(self, clock, store=None, connectors=1, config=None, **options):
         self.clock = clock
         self.log = FakeLog()
         self.csms = Csms(clock)
@@ -294,6 +294,7 @@ class Bench:
             hooks=self.hooks,
             config_defaults=config or {},
             data_transfer_policy=lambda: (3, 2000, 10_000),
+            **options,
         )
         self.hooks.cp = self.cp
         self.evse = self.evses[0]
