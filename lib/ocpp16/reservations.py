@@ -111,7 +111,7 @@ def refresh(cp, ended=True):
     if ended:
         states = _states(cp)
         rows = [row for row in rows if not _is_lost(row, states)]
-    if len(rows) < len(cp.store.get(_KEY, ())):
+    if len(rows) < len(cp.store.get(_KEY, [])):
         cp.log.info("ocpp", "reservation ended")
         if _save(cp, rows):
             return
@@ -148,7 +148,7 @@ def take(cp, connector_id, id_tag, parent):
 
 def _rows(cp):
     """Reservations that have not expired."""
-    rows = cp.store.get(_KEY, ())
+    rows = cp.store.get(_KEY, [])
     now = _now(cp, rows)
     return [row for row in rows if row[_EXPIRY] > now]
 
