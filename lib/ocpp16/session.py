@@ -18,7 +18,7 @@ _FIRST_MS = const(10_000)  # and this much of its beginning
 
 _RECORD = (  # attributes of a transaction that are stored, in this order, with their types; a capital: or None
     "key:i id_tag:s boot:i start_uptime:i start_utc:I meter_start:i id:I stop_uptime:i meter_last:i reason:S "
-    "stop_id_tag:S extra: parent:S"
+    "stop_id_tag:S parent:S extra:"
 ).split()
 _NEEDED = ("ocpp16.metervalues", "ocpp16.timestamp", "ocpp16.statuses")  # by an end
 
