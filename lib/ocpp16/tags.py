@@ -63,6 +63,7 @@ def authorized(cp, id_tag, connector_id, may_stop, conf, error):
         info = conf["idTagInfo"]
         learned(cp, id_tag, info)
         parent = info.get("parentIdTag")
+        cp.log.info("ocpp", "id tag: " + info["status"])
         authorization = cold("ocpp16.authorization")
         verdict = authorization.ACCEPT if info["status"] == "Accepted" else authorization.REFUSE
     _act(cp, id_tag, connector_id, may_stop, verdict, parent)
