@@ -23,7 +23,10 @@ def _print(line):
 def find_rooms():
     """Put the folder of this file and lib/ beside or above it on sys.path: from source, or compiled."""
     here = __file__.rpartition("/")[0] or "."
-    for room in (here + "/../lib", here + "/lib", here):
+    above, slash, leaf = here.rpartition("/")
+    # Every module keeps its path in RAM: no ".." in it where the name of the folder above is known.
+    above = here + "/../" if leaf in (".", "..") else above + slash
+    for room in (above + "lib", here + "/lib", here):
         if room not in sys.path:
             sys.path.insert(0, room)
 

@@ -127,3 +127,12 @@ def test_broken_rules_are_found(text: str, line: int, word: str) -> None:
 )
 def test_what_is_safe_is_not_found(text: str) -> None:
     assert findings(text) == []
+
+
+def test_constants_keep_their_names() -> None:
+    """mpy-cross drops the name of a `const` because of its underscore: a word in its place would become a global."""
+    text = "from micropython import const\n\n_SIZE = const(4)\n_kept = 5\n\n\ndef size():\n    return _SIZE + _kept\n"
+    renamed = Program({"lib/box.py": text}, STOCK).rename("lib/box.py")
+    assert "_SIZE = const(4)" in renamed
+    assert "return _SIZE + " in renamed
+    assert "_kept" not in renamed

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import io
 import itertools
 import keyword
@@ -108,7 +109,10 @@ class Program:
         words = (word for word in stock.words if word not in count and word not in texts)
         free = itertools.chain(words, (n for n in _short_names() if n not in count and n not in border))
 
-        private = {path: Counter(t.string for t in names if is_private(t.string)) for path, names in tokens.items()}
+        private = {
+            path: Counter(t.string for t in names if is_private(t.string) and t.string not in _constants(trees[path]))
+            for path, names in tokens.items()
+        }
         shared = list(itertools.islice(free, max(map(len, private.values()), default=0)))
         self._private = {path: dict(zip(_by_use(names), shared, strict=False)) for path, names in private.items()}
         public = {
@@ -144,6 +148,21 @@ def _short_names() -> Iterator[str]:
     for length in itertools.count(2):
         for letters in itertools.product(string.ascii_lowercase, repeat=length):
             yield "".join(letters)
+
+
+@functools.cache
+def _constants(tree: ast.Module) -> frozenset[str]:
+    """Private names of `const` values. mpy-cross puts the value in their place, because of the `_`: no name is left."""
+    return frozenset(
+        node.targets[0].id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Name)
+        and node.value.func.id == "const"
+        and is_private(node.targets[0].id)
+    )
 
 
 def _names(source: str) -> list[tokenize.TokenInfo]:

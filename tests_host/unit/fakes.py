@@ -123,5 +123,3 @@ def virtual_run(main, clock=None):
 def run_limited(coro, ms=5000):
     """Run a coroutine in real time, but not longer than `ms`."""
     return asyncio.run(asyncio.wait_for_ms(coro, ms))
-
-

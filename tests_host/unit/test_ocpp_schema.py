@@ -1,6 +1,5 @@
 """ocpp16.schema: which bad payload gets which code. The tables themselves: tests_host/ocpp/test_ocpp_schemas.py."""
 
-
 from ocpp16 import schema
 from ocpp16.rpc import OcppError
 

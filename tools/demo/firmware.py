@@ -23,7 +23,8 @@ class Firmware:
     options: tuple[str, ...] = field(default=())  # after --factory, e.g. ("--on-reset", "exit")
 
     def command(self, data: Path, factory: Path) -> tuple[list[str], dict[str, str]]:
-        """argv and extra environment. Raises FileNotFoundError with what to do when something is not built."""
+        """argv and extra environment, to be started in ROOT. Raises FileNotFoundError, with what to do, when something
+        is not built."""
         program = ROOT / ".toolchain" / "bin" / ("micropython" if self.bits == 64 else "micropython32")
         if not program.exists():
             raise FileNotFoundError(f"{program.relative_to(ROOT)} is missing: run `make setup`")
@@ -31,8 +32,8 @@ class Firmware:
         argv = [str(program), *(["-X", f"heapsize={heap}"] if heap else [])]
         env: dict[str, str] = {}
         if self.mpy:
-            build = ROOT / "build" / "sim"
-            if not (build / "firmware" / "main.mpy").exists():
+            build = "build/sim"  # a module's path stays in RAM, on the device it is as short as this
+            if not (ROOT / build / "firmware" / "main.mpy").exists():
                 raise FileNotFoundError("build/sim/firmware/main.mpy is missing: run `make build`")
             env["MICROPYPATH"] = f"{build}/firmware:{build}/lib:.frozen"
             argv += ["-m", "main"]
