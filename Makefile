@@ -22,7 +22,7 @@ unit: setup ## Run the unit tests on MicroPython, 64 and 32 bit
 	@$(BIN)/pytest tests_host/test_unit.py $(ARGS)
 
 system: setup ## Run the tests that start the firmware, the simulator and the central system
-	@$(BIN)/pytest tests_host/system $(ARGS)
+	@$(BIN)/pytest tests_host/system tests_host/oca $(ARGS)
 
 check: setup ## Lint, types and import directions
 	@status=0; \

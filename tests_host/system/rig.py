@@ -23,10 +23,10 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from tools.csms import FROM_CHARGER, BenchCsms, Frame
 from tools.csms.frames import relative_lines
@@ -125,6 +125,7 @@ class Rig:
         self._cursor = 0
         self._old_lines: list[str] = []
         self._sim_connected = False
+        self.report_to: TextIO | None = None  # where a failure is reported; None: stdout
 
     async def __aenter__(self) -> Self:
         try:
@@ -330,16 +331,17 @@ class Rig:
 
     async def _report(self) -> None:
         """Everything one wants to see of a failed test."""
-        print(f"---- wire of {self.identity} (s, direction, message)")
+        say = partial(print, file=self.report_to)
+        say(f"---- wire of {self.identity} (s, direction, message)")
         for line in list(relative_lines(self.csms.transcript))[-200:]:
-            print(line)
-        print("---- simulator")
+            say(line)
+        say("---- simulator")
         try:
             async with asyncio.timeout(3):
                 for event in (await self.sim.events())[-40:]:
-                    print(event)
+                    say(event)
         except (AttributeError, OSError, TimeoutError):
-            print(self._simulator.tail())
-        print("---- firmware" + ("" if self.firmware.running else f" (ended with status {self.firmware.code})"))
+            say(self._simulator.tail())
+        say("---- firmware" + ("" if self.firmware.running else f" (ended with status {self.firmware.code})"))
         for text in [*self._old_lines, *self.firmware.lines][-200:]:
-            print(text)
+            say(text)

@@ -1,0 +1,303 @@
+"""OCA test cases of the Core profile: boot, sessions of every kind, configuration, remote operations.
+
+Numbers and expectations: OCTT test case document, FINAL 2024-04.
+"""
+
+from typing import Any
+
+from tests_host.oca.charger import OTHER, REJECTED, TAG, Charger, meter_times, steps
+from tests_host.oca.runner import oca
+from tests_host.system.rig import START_S, field_of
+from tests_host.system.steps import RECONNECT_S, calls_of, utc
+from tools.csms import BenchCsms
+
+INTERVAL_S = 2
+QUICK_SAMPLES = {"MeterValueSampleInterval": "1"}
+
+# Boot
+
+
+def _first(status: str) -> Any:
+    def prepare(csms: BenchCsms) -> None:
+        csms.register("Accepted", INTERVAL_S)
+        csms.behave("BootNotification", answer=status, times=1)
+
+    return prepare
+
+
+async def _accepted_after(cp: Charger) -> None:
+    """The second BootNotification comes an interval after the first; then statuses and heartbeats."""
+    second = (await cp.wait_new("BootNotification", 2, 0, START_S))[1]
+    first = calls_of(cp, "BootNotification")[0]
+    assert INTERVAL_S - 0.1 <= second.mono - first.mono <= INTERVAL_S + 1.5
+    await cp.registered(second.n, {0: "Available", 1: "Available"})
+    beats = await cp.wait_new("Heartbeat", 3, second.n)
+    assert all(abs(gap - INTERVAL_S) < 1 for gap in steps([beat.mono for beat in beats]))
+    assert [f.action for f in calls_of(cp)][:2] == ["BootNotification"] * 2
+
+
+@oca(prepare=_first("Rejected"), wait_registered=False)
+async def test_tc_001_cold_boot(cp: Charger) -> None:
+    await _accepted_after(cp)
+
+
+@oca(prepare=_first("Pending"), wait_registered=False)
+async def test_tc_002_cold_boot_pending(cp: Charger) -> None:
+    await cp.wait_line("registration Pending")
+    keys = (await cp.call("GetConfiguration"))["configurationKey"]
+    assert {"HeartbeatInterval", "SupportedFeatureProfiles"} <= {entry["key"] for entry in keys}
+    await cp.set("MeterValueSampleInterval", "5")
+    await _accepted_after(cp)
+    assert await cp.get("MeterValueSampleInterval") == "5"
+
+
+# Starts
+
+
+@oca()
+async def test_tc_003_start_plug_first(cp: Charger) -> None:
+    await cp.sim.cmd("plug")
+    await cp.status("Preparing")
+    await cp.swipe(TAG)
+    await cp.expect("Authorize", idTag=TAG)
+    await cp.started()
+
+
+@oca()
+async def test_tc_004_1_start_identification_first(cp: Charger) -> None:
+    await cp.authorized()
+    await cp.sim.cmd("plug")
+    await cp.started()
+
+
+@oca(ocpp={"ConnectionTimeOut": "2"})
+async def test_tc_004_2_identification_first_times_out(cp: Charger) -> None:
+    await cp.authorized()
+    preparing = calls_of(cp, "StatusNotification")[-1]
+    available = await cp.status("Available")
+    assert 1.8 <= available.mono - preparing.mono <= 4
+    await cp.settled()
+    cp.assert_count("StartTransaction", 0)
+
+
+# Remote start and stop
+
+
+@oca()
+async def test_tc_010_remote_start_cable_first(cp: Charger) -> None:
+    await cp.charging()
+
+
+@oca()
+async def test_tc_011_1_remote_start_first(cp: Charger) -> None:
+    await cp.remote_start()
+    await cp.status("Preparing")
+    await cp.sim.cmd("plug")
+    await cp.started()
+
+
+@oca(ocpp={"ConnectionTimeOut": "2"})
+async def test_tc_011_2_remote_start_times_out(cp: Charger) -> None:
+    await cp.remote_start()
+    preparing = await cp.status("Preparing")
+    available = await cp.status("Available")
+    assert 1.8 <= available.mono - preparing.mono <= 4
+    cp.assert_count("StartTransaction", 0)
+
+
+@oca()
+async def test_tc_012_remote_stop(cp: Charger) -> None:
+    transaction = await cp.charging()
+    await cp.remote_stop(transaction)
+    await cp.stopped("Remote", transaction)
+    await cp.wait_output(False)
+
+
+# Configuration
+
+
+@oca()
+async def test_tc_021_change_configuration(cp: Charger) -> None:
+    await cp.set("MeterValueSampleInterval", "7")
+    assert await cp.get("MeterValueSampleInterval") == "7"
+
+
+@oca()
+async def test_tc_040_1_unknown_key(cp: Charger) -> None:
+    answer = await cp.call("ChangeConfiguration", {"key": "Testing", "value": "true"})
+    assert answer == {"status": "NotSupported"}
+
+
+@oca()
+async def test_tc_040_2_invalid_value(cp: Charger) -> None:
+    before = await cp.get("MeterValueSampleInterval")
+    wrong = {"key": "MeterValueSampleInterval", "value": "-1"}
+    await cp.refused("ChangeConfiguration", wrong, "PropertyConstraintViolation")
+    assert await cp.get("MeterValueSampleInterval") == before
+
+
+# What must not start
+
+
+async def _refused_tag(cp: Charger, status: str) -> None:
+    cp.csms.id_tag(OTHER, status)
+    await cp.plug()
+    await cp.swipe(OTHER)
+    asked = await cp.expect("Authorize", idTag=OTHER)
+    await cp.wait_line(status)
+    await cp.settled()
+    assert cp.calls(asked.n + 1) == []
+    assert not (await cp.sim.state())["on_frames"]
+
+
+@oca()
+async def test_tc_023_1_authorize_invalid(cp: Charger) -> None:
+    await _refused_tag(cp, "Invalid")
+
+
+@oca()
+async def test_tc_023_2_authorize_expired(cp: Charger) -> None:
+    await _refused_tag(cp, "Expired")
+
+
+@oca()
+async def test_tc_023_3_authorize_blocked(cp: Charger) -> None:
+    await _refused_tag(cp, "Blocked")
+
+
+@oca()
+async def test_tc_026_remote_start_rejected(cp: Charger) -> None:
+    await cp.charging()
+    assert await cp.call("RemoteStartTransaction", {"idTag": OTHER, "connectorId": 1}) == REJECTED
+    await cp.settled()
+    cp.assert_count("StartTransaction", 1)
+
+
+@oca()
+async def test_tc_027_remote_start_connector_zero(cp: Charger) -> None:
+    start = {"idTag": TAG, "connectorId": 0}
+    await cp.refused("RemoteStartTransaction", start, "PropertyConstraintViolation")
+    await cp.settled()
+    assert cp.calls(cp.frames()[-1].n) == []
+
+
+@oca()
+async def test_tc_028_remote_stop_unknown_id(cp: Charger) -> None:
+    transaction = await cp.charging()
+    assert await cp.call("RemoteStopTransaction", {"transactionId": transaction + 7}) == REJECTED
+    await cp.settled()
+    cp.assert_count("StopTransaction(Remote)", 0)
+    assert (await cp.sim.state())["output_on"]
+
+
+# Power failure
+
+
+@oca(ocpp=QUICK_SAMPLES)
+async def test_tc_032_2_power_failure(cp: Charger) -> None:
+    transaction = await cp.charging()
+    await cp.wait_new("MeterValues(Sample.Periodic)", 2, cp.mark())
+    mark = cp.mark()
+    await cp.restart_firmware()
+    boot = await cp.wait_label("BootNotification", mark)
+    after = await cp.wait_call("StatusNotification", since=boot.n, connectorId=1)
+    assert after.payload["status"] in ("Preparing", "Finishing"), after
+    stop = await cp.wait_label("StopTransaction(PowerLoss)", boot.n)
+    assert stop.payload["transactionId"] == transaction and "idTag" not in stop.payload
+
+
+# Offline
+
+
+@oca(ocpp=QUICK_SAMPLES)
+async def test_tc_036_connection_loss_in_transaction(cp: Charger) -> None:
+    transaction = await cp.charging()
+    await cp.expect("MeterValues", context="Sample.Periodic")
+    mark = cp.mark()
+    await cp.csms.stop_listening()
+    begin = (await cp.sim.state())["session_wh"]
+    await cp.firmware.meanwhile(cp.sim.wait_state(lambda state: bool(state["session_wh"] > begin + 2.6), 15))
+    await cp.csms.resume()
+    resumed = cp.mark()
+    await cp.wait_call("MeterValues", since=resumed, timeout=RECONNECT_S)
+    frames = await cp.wait_new("MeterValues(Sample.Periodic)", 5, mark)
+    frames = [f for f in calls_of(cp, "MeterValues", since=mark) if f.n <= frames[-1].n]
+    times = meter_times(frames)
+    assert times == sorted(times) and set(steps(times)) == {1.0}, times
+    late = [f for f in frames if f.wall - utc(field_of(f, "timestamp")) > 1.5]
+    assert len(late) >= 3, [f.wall - utc(field_of(f, "timestamp")) for f in frames]
+    assert {f.payload["transactionId"] for f in frames} == {transaction}
+
+
+@oca()
+async def test_tc_038_offline_stop(cp: Charger) -> None:
+    transaction = await cp.charging()
+    mark = cp.mark()
+    await cp.csms.stop_listening()
+    await cp.swipe(TAG)
+    await cp.wait_output(False)
+    await cp.csms.resume()
+    stop = await cp.wait_label("StopTransaction(Local)", mark, RECONNECT_S)
+    assert (stop.payload["transactionId"], stop.payload["idTag"]) == (transaction, TAG)
+    await cp.wait_label("StatusNotification(1 Finishing)", mark)
+
+
+# Fault
+
+
+@oca()
+async def test_tc_041_fault(cp: Charger) -> None:
+    await cp.sim.cmd("estop", active=True)
+    fault = await cp.status("Faulted")
+    assert fault.payload["errorCode"] != "NoError"
+    assert await cp.call("RemoteStartTransaction", {"idTag": TAG, "connectorId": 1}) == REJECTED
+    await cp.sim.cmd("plug")
+    await cp.wait_line("plugged in")
+    await cp.swipe(TAG)
+    await cp.settled()
+    cp.assert_count("StartTransaction", 0)
+    assert not (await cp.sim.state())["on_frames"]
+
+
+@oca()
+async def test_tc_062_data_transfer(cp: Charger) -> None:
+    answer = await cp.call("DataTransfer", {"vendorId": "org.example.unknown", "messageId": "Hello", "data": "x"})
+    assert answer["status"] in ("Rejected", "UnknownMessageId", "UnknownVendorId")
+
+
+# Stop by tag
+
+
+@oca(ocpp=QUICK_SAMPLES)
+async def test_tc_068_stop_with_start_tag(cp: Charger) -> None:
+    await cp.plug()
+    await cp.swipe(TAG)
+    transaction = await cp.started()
+    mark = cp.mark()
+    await cp.swipe(OTHER)
+    await cp.wait_new("MeterValues(Sample.Periodic)", 2, mark)
+    assert not {"Authorize", "StopTransaction(Local)"} & set(cp.calls(mark))
+    await cp.swipe(TAG)
+    stop = await cp.stopped("Local", transaction)
+    assert stop.payload["idTag"] == TAG
+    assert "Authorize" not in cp.calls(mark)
+
+
+# Meter values
+
+MEASURANDS = ["Energy.Active.Import.Register", "Power.Active.Import", "Voltage", "Current.Import", "SoC"]
+
+
+def _measurands(frame: Any) -> list[str]:
+    return [sample["measurand"] for value in frame.payload["meterValue"] for sample in value["sampledValue"]]
+
+
+@oca(ocpp=QUICK_SAMPLES)
+async def test_tc_070_sampled_meter_values(cp: Charger) -> None:
+    await cp.set("MeterValuesSampledData", ",".join(MEASURANDS))
+    await cp.charging()
+    frames = await cp.wait_new("MeterValues(Sample.Periodic)", 3, 0)
+    assert steps(meter_times(frames)) == [1, 1]
+    for frame in frames:
+        assert _measurands(frame) == MEASURANDS
+        assert {s["context"] for s in frame.payload["meterValue"][0]["sampledValue"]} == {"Sample.Periodic"}
