@@ -152,7 +152,7 @@ def _charge_point(app, get, defaults):
         boot,
         dial,
         app.vendor,
-        ("core",),
+        ("core", "smart_charging"),
         config_rows=OCPP_ROWS,
         config_defaults=defaults,
         data_transfer_policy=app.transfer_policy,

@@ -99,9 +99,12 @@ class Outlet:
             return _text(self._bms.soc, 2, 2, "Percent")
         if measurand == "Temperature":
             return _text(self._temperature_dc(), 1, 1, "Celsius")
+        offered_ma = self.gate.set_ma
         if measurand == "Current.Offered":
-            return fixed(self.gate.set_ma, 3, 2), "A"
+            return fixed(offered_ma, 3, 2), "A"
         mv, ma = self._module.terminal_mv(), self._terminal_ma()
+        if measurand == "Power.Offered":
+            return fixed((mv or 0) * offered_ma, 6, 0), "W"
         if measurand == "Voltage":
             return _text(mv, 3, 2, "V")
         if measurand == "Current.Import":
@@ -119,6 +122,11 @@ class Outlet:
             self.gate.off()
         s.permitted, s.limit_ma, s.limit_w = bool(allowed), limit_ma, limit_w
         self.evaluate()
+
+    def limits(self):
+        """(mA, W) that the hardware can give, mV that turns the one into the other, least mA that is a current."""
+        s = self._snap
+        return s.max_ma, s.max_w, max(s.terminal_mv or 0, s.low_mv), _NO_CURRENT_MA
 
     def is_settled(self):
         return self.gate.is_settled()

@@ -11,7 +11,7 @@ from micropython import const
 _MOST = const(4)  # cards whose answer is awaited
 
 
-def ask(cp, id_tag, connector_id, may_stop):
+def ask(cp, id_tag, connector_id, profile):
     """Ask the central system about a tag. A card that is being asked about is not asked about again."""
     text = '{"idTag":%s}' % json.dumps(id_tag)
     waiting = [call.text for call in cp.outbox.calls if call.action == "Authorize"]
@@ -19,5 +19,5 @@ def ask(cp, id_tag, connector_id, may_stop):
         cp.outbox.direct(
             "Authorize",
             text,
-            lambda conf, error: cold("ocpp16.tags").authorized(cp, id_tag, connector_id, may_stop, conf, error),
+            lambda conf, error: cold("ocpp16.tags").authorized(cp, id_tag, connector_id, profile, conf, error),
         )

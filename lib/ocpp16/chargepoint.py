@@ -61,6 +61,11 @@ class ChargePoint:
         )
         self.registration = "Offline"  # then Booting, and what BootNotification.conf says
         self.data_transfer_handlers = {}  # vendorId -> handler(messageId, data), each text or None -> (status, data)
+        self.charging = None
+        if "smart_charging" in profiles:
+            from .charging import Charging
+
+            self.charging = Charging(self)
         self.outbox = Outbox(clock, store, log, self._retry_policy, self._queue_answer)
         self.connectors = [Connector(self, n + 1, evse) for n, evse in enumerate(evses)]
         self.last_error = ""  # why the last connection ended, in words

@@ -89,6 +89,7 @@ def plans(cp, rows, connectors, t, timed):
     now, so that the device calculates with small integers, which cost no memory.
     """
     limits = cold("ocpp16.charging_limits")
+    fall_back = cp.config.get("TxDefaultAfterTxProfile", True)
     for row in rows:
         for i in (6, 8, 9):
             if row[i] is not None:
@@ -104,27 +105,33 @@ def plans(cp, rows, connectors, t, timed):
                 began = tx.start_utc if timed else None  # it was taken up again after a power cut
         if began is not None:
             began -= t
-        out.append(limits.Plan(rows, connector.id, began, timed, cp.charging.fall_back))
+        out.append(limits.Plan(rows, connector.id, began, timed, fall_back))
     return limits, out, limits.Plan(rows, 0, 0, timed)
 
 
 def evaluate(cp, now):
-    """([(mA, W) for each connector], uptime ms of the next change or None) at uptime `now`."""
+    """([(mA, W) for each connector], uptime ms of the next change or None) at uptime `now`.
+
+    A limit below the least that the hardware can give is (0, 0): it pauses.
+    """
     rows = list(load(cp).values())
     t = cp.clock.utc_at(now)
     timed = t is not None
     if not timed:
         t = now // 1000
-    busy = [connector for connector in cp.connectors if connector.transaction is not None]
-    if not rows or not busy:
-        return [(None, None)] * len(cp.connectors), None
-    limits, made, cap = plans(cp, rows, busy, t, timed)
-    shares, change = limits.applied(made, cap)
     pairs = [(0, 0)] * len(cp.connectors)  # a connector that has no transaction yet gets nothing by mistake
-    for connector, pair in zip(busy, shares):
-        pairs[connector.id - 1] = pair
-    if change is not None:
-        change = _uptime_of(cp.clock, now, t, change) if timed else (t + change) * 1000
+    change = None
+    busy = [connector for connector in cp.connectors if connector.transaction is not None]
+    if busy:
+        limits, made, cap = plans(cp, rows, busy, t, timed)
+        shares, change = limits.applied(made, cap)
+        for connector, (ma, w) in zip(busy, shares):
+            _, _, mv, least_ma = connector.evse.limits()
+            if (ma is not None and ma < least_ma) or (w is not None and w * 1000 < mv * least_ma // 1000):
+                ma = w = 0
+            pairs[connector.id - 1] = (ma, w)
+        if change is not None:
+            change = _uptime_of(cp.clock, now, t, change) if timed else (t + change) * 1000
     return pairs, change
 
 

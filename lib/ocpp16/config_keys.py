@@ -7,8 +7,9 @@ the longest span that the 30-bit tick counter of MicroPython can wait for.
 
 from cold import cold
 
-# What a direct-current charger measures, and sends by default, in this order.
+# What a direct-current charger measures, and sends by default, in this order; and what it can send as well.
 MEASURANDS = ("Energy.Active.Import.Register", "Power.Active.Import", "SoC", "Voltage", "Current.Import")
+_MORE = ("Current.Offered", "Power.Offered", "Temperature")
 
 _CORE = """\
 ConnectorPhaseRotationMaxLength R int 8
@@ -42,7 +43,7 @@ def all_rows(connectors, profiles, more):
     return core_rows(connectors, [cold("ocpp16.profiles." + name) for name in profiles]) + tuple(more)
 
 
-def core_rows(connectors, profiles, measurands=MEASURANDS):
+def core_rows(connectors, profiles, measurands=MEASURANDS + _MORE):
     """Rows for Configuration: the Core keys, and those of each other profile that is built in.
 
     connectors -- number of connectors, without connector 0

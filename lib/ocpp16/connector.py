@@ -34,19 +34,22 @@ class Connector:
         self.sample_at = 0  # uptime ms of the next one
         self.checkpoint_at = 0
         self.values = None  # the sample at the start, sent right after the first status of the session
+        self.profile = None  # charging profile of that RemoteStartTransaction, a row of charging_limits
+        self.limit = None  # (mA, W) given to the running transaction with its power; None: neither yet
         self.told = None  # (status, errorCode, vendorErrorCode, info) last queued; None: to be told
         self._news = None  # the same, seen last ...
         self._news_at = 0  # ... and since when
 
     # -- what others ask for
 
-    def claim(self, id_tag, parent=None):
+    def claim(self, id_tag, parent=None, profile=None):
         """An id tag was accepted for this connector: start as soon as the vehicle is there. None: it does not come.
 
-        parent -- its group
+        parent -- its group; profile -- a charging profile for its transaction, see profiles.smart_charging
         """
         self.id_tag = id_tag
         self.parent = parent
+        self.profile = profile
         self.claimed_at = self.cp.clock.uptime_ms()
         self.poke()
 
@@ -65,7 +68,9 @@ class Connector:
         """Power for the running transaction, unless its end has begun or its tag was refused."""
         tx = self.transaction
         if tx is not None and tx.reason is None and (tx.accepted is not False or tx.allowed_wh is not None):
-            self.evse.permit(True)
+            charging = self.cp.charging
+            self.limit = (None, None) if charging is None else charging.limit(self, self.cp.clock.uptime_ms())
+            self.evse.permit(True, *self.limit)
 
     def poke(self):
         self.cp.poke()
@@ -108,6 +113,9 @@ class Connector:
                 self.sample_at = now + interval_ms
             elif interval_ms and now >= self.sample_at:
                 _session().sample(self, tx, now)
+            charging = self.cp.charging
+            if charging is not None and self.limit is not None and charging.limit(self, now) != self.limit:
+                self.permit()
         self.update_status()
 
     def wait_ms(self, now):
@@ -133,7 +141,7 @@ class Connector:
             return ("Faulted",) + fault
         info = ""
         if tx is not None:
-            if not tx.offered and now - tx.start_uptime < _START_GRACE_MS:
+            if not tx.offered and now - tx.start_uptime < _START_GRACE_MS and 0 not in (self.limit or ()):
                 state = "Preparing"
             elif not offering:
                 state = "SuspendedEVSE"

@@ -41,6 +41,8 @@ def begin(connector, now):
     cp.hooks.before_start(connector)
     key = cp.store.get("txkey", 0) + 1
     cp.store.put("txkey", key)
+    if connector.profile is not None:
+        cold("ocpp16.charging_profiles").adopt(cp, connector.profile, connector.id, key)
     tx = Transaction(key, connector.id_tag, cp.outbox.boot, now)
     tx.parent = connector.parent
     tx.start_utc = cp.clock.utc_at(now)
@@ -70,6 +72,9 @@ def begin(connector, now):
     connector.sample_at = now + interval_ms
     connector.values = values
     connector.transaction = tx
+    connector.profile = connector.limit = None
+    if cp.charging is not None:
+        cp.charging.changed(True)
     cp.log.info("ocpp", "connector %d: transaction starts" % connector.id)
     if not cp.online:
         connector.permit()  # offline rules: the tag was accepted before; the answer judges later
@@ -177,6 +182,8 @@ def end(connector, tx):
     queue_stop(cp, tx)
     connector.finishing = True
     connector.transaction = None
+    if cp.charging is not None:
+        cp.charging.changed()
     cp.log.info("ocpp", "connector %d: transaction ended, %s" % (connector.id, tx.reason))
     _forget(connector)
 

@@ -37,25 +37,31 @@ def swipe(cp, id_tag, connector_id):
     if not group and not _usable(cp, id_tag, None, connector_id, False):
         cp.log.warn("ocpp", "id tag presented, but there is nothing it could start or stop")
         return
-    _present(cp, id_tag, connector_id, True)
+    _present(cp, id_tag, connector_id, None)
 
 
-def remote_start(cp, id_tag, connector_id):
-    """Status of RemoteStartTransaction.conf; connector_id -- 0: any. What follows, follows after the answer."""
+def remote_start(cp, id_tag, connector_id, profile):
+    """Status of RemoteStartTransaction.conf. What follows, follows after the answer.
+
+    connector_id -- 0: any;  profile -- a charging profile as a row, or () for none
+    """
     listed, cached = known(cp, id_tag)
     entry = listed or cached
     parent = entry and entry[2]
     if not cp.online or not _usable(cp, id_tag, parent, connector_id, entry is not None):
         return "Rejected"
     if cp.config.get("AuthorizeRemoteTxRequests") or not _usable(cp, id_tag, parent, connector_id, True):
-        cp.after_answer(lambda: _present(cp, id_tag, connector_id, False))
+        cp.after_answer(lambda: _present(cp, id_tag, connector_id, profile))
     else:
-        cp.after_answer(lambda: _accepted(cp, id_tag, parent, connector_id, False))
+        cp.after_answer(lambda: _accepted(cp, id_tag, parent, connector_id, profile))
     return "Accepted"
 
 
-def authorized(cp, id_tag, connector_id, may_stop, conf, error):
-    """The answer to Authorize, or the error. No answer: as if there were no link. For authorize."""
+def authorized(cp, id_tag, connector_id, profile, conf, error):
+    """The answer to Authorize, or the error. No answer: as if there were no link. For authorize.
+
+    profile -- None: the tag was shown here; else as for remote_start
+    """
     if conf is None:
         cp.log.warn("ocpp", "Authorize: " + error)
         verdict, parent = _decide(cp, id_tag, False)
@@ -66,7 +72,7 @@ def authorized(cp, id_tag, connector_id, may_stop, conf, error):
         cp.log.info("ocpp", "id tag: " + info["status"])
         authorization = cold("ocpp16.authorization")
         verdict = authorization.ACCEPT if info["status"] == "Accepted" else authorization.REFUSE
-    _act(cp, id_tag, connector_id, may_stop, verdict, parent)
+    _act(cp, id_tag, connector_id, profile, verdict, parent)
 
 
 def answered(cp, call, payload):
@@ -180,25 +186,25 @@ def _decide(cp, id_tag, online):
     return cold("ocpp16.authorization").decide(listed, cached, online, cp.clock.utc(), cp.config.get)
 
 
-def _present(cp, id_tag, connector_id, may_stop):
+def _present(cp, id_tag, connector_id, profile):
     verdict, parent = _decide(cp, id_tag, cp.online)
     if verdict != cold("ocpp16.authorization").ASK:
-        _act(cp, id_tag, connector_id, may_stop, verdict, parent)
+        _act(cp, id_tag, connector_id, profile, verdict, parent)
     else:
-        cold("ocpp16.authorize").ask(cp, id_tag, connector_id, may_stop)
+        cold("ocpp16.authorize").ask(cp, id_tag, connector_id, profile)
 
 
-def _act(cp, id_tag, connector_id, may_stop, verdict, parent):
+def _act(cp, id_tag, connector_id, profile, verdict, parent):
     if verdict == cold("ocpp16.authorization").ACCEPT:
-        _accepted(cp, id_tag, parent, connector_id, may_stop)
+        _accepted(cp, id_tag, parent, connector_id, profile)
     else:
         cp.log.warn("ocpp", "id tag refused")
 
 
-def _accepted(cp, id_tag, parent, connector_id, may_stop):
-    """An accepted tag ends the session of its group, or claims a connector."""
+def _accepted(cp, id_tag, parent, connector_id, profile):
+    """An accepted tag claims a connector; one that was shown here (profile None) may end the session of its group."""
     authorization = cold("ocpp16.authorization")
-    if may_stop:
+    if profile is None:
         for connector in _near(cp, connector_id):
             tx = connector.transaction
             if tx is not None and tx.reason is None and authorization.same(tx.parent, parent):
@@ -213,4 +219,4 @@ def _accepted(cp, id_tag, parent, connector_id, may_stop):
         usable = usable[:1]  # with a vehicle; or others are to keep what is left for a reservation
     for good, connector in usable:  # else the first vehicle decides: a reader that serves all says no more
         if good == best:
-            connector.claim(id_tag, parent)
+            connector.claim(id_tag, parent, profile or None)

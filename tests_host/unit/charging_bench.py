@@ -20,9 +20,13 @@ TX = "TxProfile"
 
 
 class Connector:
-    def __init__(self, connector_id):
+    """With an Evse that has nothing but its limits: mA, W, mV, least mA."""
+
+    def __init__(self, connector_id, limits):
         self.id = connector_id
         self.transaction = None
+        self.evse = self
+        self.limits = lambda: limits
 
 
 class Outbox:
@@ -30,9 +34,14 @@ class Outbox:
 
 
 class Site:
-    """A charge point with `connectors` connectors of 100 A, 8 kW at 80 V; its clock shows T0, or nothing."""
+    """A charge point with `connectors` connectors of 100 A, 8 kW at 80 V; its clock shows T0, or nothing.
 
-    def __init__(self, connectors=1, store=None, timed=True, clock=None, fall_back=True, **keys):
+    hardware -- other limits, for each connector
+    """
+
+    def __init__(self, connectors=1, store=None, timed=True, clock=None, fall_back=True, hardware=None, **keys):
+        keys["TxDefaultAfterTxProfile"] = "true" if fall_back else "false"
+        hardware = hardware or [(100_000, 8000, 80_000, 1)] * connectors
         self.clock = clock or FakeClock()
         self.store = store or RamStore()
         self.log = FakeLog()
@@ -43,8 +52,8 @@ class Site:
             dict,
             None,
         )
-        self.connectors = [Connector(n + 1) for n in range(connectors)]
-        self.charging = Charging(self, lambda number: (100_000, 8000, 80_000), fall_back)
+        self.connectors = [Connector(n + 1, limits) for n, limits in enumerate(hardware)]
+        self.charging = Charging(self)
         self.pokes = 0
         self.keys = 0
         if timed:

@@ -243,6 +243,9 @@ class FakeEvse:
             self._changed = self.clock.uptime_ms()
             self.switches.append((self._changed, allowed))
 
+    def limits(self):
+        return 100_000, 8000, 80_000, 500
+
     def is_settled(self):
         return not self.permitted and self.clock.uptime_ms() - self._changed >= self.stop_ms
 

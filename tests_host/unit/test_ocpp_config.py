@@ -256,13 +256,15 @@ def test_500_characters():
 def test_sampled_data():
     config = _core(more=(core.STOP_DATA_ROWS, core.ALIGNED_ROWS))
     before = config.get("MeterValuesSampledData")
-    for text in ("Power.Offered", "Voltage,Frequency", "Voltage.L1", "voltage", "Energy", "Voltage,Voltage"):
+    for text in ("Power.Factor", "Voltage,Frequency", "Voltage.L1", "voltage", "Energy", "Voltage,Voltage"):
         for key in ("MeterValuesSampledData", "StopTxnSampledData", "MeterValuesAlignedData", "StopTxnAlignedData"):
             assert config.change(key, text) == R, (key, text)
     assert config.get("MeterValuesSampledData") == before
     assert config.change("MeterValuesSampledData", "SoC, Voltage") == A
     assert config.change("StopTxnSampledData", "SoC") == A
     assert config.change("StopTxnSampledData", "") == A
+    assert config.change("MeterValuesSampledData", "Current.Offered,Power.Offered,Temperature") == A
+    assert config.change("MeterValuesSampledData", "SoC, Voltage") == A
     assert _text(config, "MeterValuesSampledData") == "SoC,Voltage"
 
 

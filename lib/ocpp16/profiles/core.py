@@ -29,8 +29,18 @@ def on_ClearCache(cp, payload):
 
 
 def on_RemoteStartTransaction(cp, payload):
-    """Accepted means "will try": the answer goes first, then Authorize (if needed), then the start."""
-    return {"status": cold("ocpp16.tags").remote_start(cp, payload["idTag"], payload.get("connectorId", 0))}
+    """Accepted means "will try": the answer goes first, then Authorize (if needed), then the start.
+
+    Without smart charging a charging profile is passed over.
+    """
+    profile = payload.get("chargingProfile", ())
+    if profile and cp.charging is not None:
+        profile = cold("ocpp16.profiles.smart_charging").start_profile(cp, profile)
+        if profile is None:
+            return {"status": "Rejected"}
+    else:
+        profile = ()
+    return {"status": cold("ocpp16.tags").remote_start(cp, payload["idTag"], payload.get("connectorId", 0), profile)}
 
 
 def on_RemoteStopTransaction(cp, payload):

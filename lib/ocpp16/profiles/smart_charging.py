@@ -69,7 +69,7 @@ def on_GetCompositeSchedule(cp, payload):
         duration,
         cp.config.get("ChargingScheduleMaxPeriods"),
         unit,
-        [cp.charging.hardware(connector.id) for connector in chosen],
+        [connector.evse.limits()[:3] for connector in chosen],
     )
     items = []
     for i in range(0, len(periods), 2):
