@@ -454,9 +454,9 @@ def test_plug_without_soc_brings_the_same_charge_again() -> None:
 def test_the_contactor_of_the_board_breaks_the_path() -> None:
     async def scene(sim: SimClient, charger: MiniCharger, bms: Wire) -> None:
         reader, writer = await open_line(sim.address.io)
-        levels = [json.loads(await reader.readline()) for _ in range(4)]
+        levels = [json.loads(await reader.readline()) for _ in range(5)]
         assert levels == [
-            {"input": name, "connector": 1, "value": False} for name in ("estop", "door", "plug", "fault")
+            {"input": name, "connector": 1, "value": False} for name in ("estop", "door", "plug", "fault", "lock")
         ]
 
         async def contactor(value: bool) -> None:
@@ -483,6 +483,33 @@ def test_the_contactor_of_the_board_breaks_the_path() -> None:
         assert (state["contactor"], state["current"]) == (False, 0.0)
         await sim.cmd("fault", kind="weld", active=True)
         await sim.wait_state(lambda state: state["current"] == 10.0)
+
+    play(scene)
+
+
+def test_a_bolt_locks_the_plug_unless_it_is_jammed() -> None:
+    async def scene(sim: SimClient, charger: MiniCharger, bms: Wire) -> None:
+        reader, writer = await open_line(sim.address.io)
+        for _ in range(5):
+            await reader.readline()  # the levels at the start
+
+        async def lock(value: bool) -> None:
+            writer.write(json.dumps({"output": "lock", "connector": 1, "value": value}).encode() + b"\n")
+            await sim.wait_event("lock", value=value)
+
+        async def feedback() -> Any:
+            return json.loads(await asyncio.wait_for(reader.readline(), 5))
+
+        await lock(True)
+        assert await feedback() == {"input": "lock", "connector": 1, "value": True}
+        await sim.cmd("fault", kind="lock", active=True)
+        await lock(False)
+        with pytest.raises(TimeoutError):
+            await sim.wait_event("bolt", value=False, timeout=0.3)
+        state = await sim.state()
+        assert (state["lock"], state["bolt"], state["inputs"]["lock"]) == (False, True, True)
+        await sim.cmd("fault", kind="lock", active=False)
+        assert await feedback() == {"input": "lock", "connector": 1, "value": False}
 
     play(scene)
 

@@ -108,7 +108,7 @@ def with_link(test):
 def test_nothing_is_known_before_it_is_told():
     async def test(hal, site, ends):
         assert hal.input("estop", 1) is None and hal.input("door", 1) is None
-        assert hal.input("plug", 1) is False and hal.input("fault", 1) is False
+        assert hal.input("plug", 1) is False and hal.input("fault", 1) is False and hal.input("lock", 1) is None
         await site.level("estop", False)
         await until(lambda: hal.input("estop", 1) is False)
         assert hal.input("door", 1) is None and hal.input("estop", 2) is None
@@ -120,14 +120,14 @@ def test_levels_and_callback():
     async def test(hal, site, ends):
         seen = []
         hal.on_input = lambda *event: seen.append(event)
-        for name in ("estop", "door", "plug", "fault"):
+        for name in ("estop", "door", "plug", "fault", "lock"):
             for value in (False, True):
                 await site.level(name, value)
         await site.level("fault", "isolation")
-        await until(lambda: len(seen) == 9)
+        await until(lambda: len(seen) == 11)
         assert hal.input("estop", 1) is True and hal.input("plug", 1) is True
         assert hal.input("fault", 1) == "isolation"
-        assert seen[0] == ("estop", 1, False) and seen[8] == ("fault", 1, "isolation")
+        assert seen[0] == ("estop", 1, False) and seen[10] == ("fault", 1, "isolation")
 
     with_link(test)
 

@@ -13,7 +13,8 @@ from .circuit import Circuit
 from .events import EventLog
 from .module import PowerModule
 
-FAULT_KINDS = ("input", "module", "mains", "overtemperature", "weld")
+FAULT_KINDS = ("input", "module", "mains", "overtemperature", "weld", "lock")
+_BOLT_S = 0.05  # the time a bolt needs
 _HOT_C = 85.0  # above the 70 degC at which a charger has to stop, below the module's own trip
 
 # A charger that does one of these for longer than the seconds given earns an alarm.
@@ -33,6 +34,9 @@ class Connector:
         """Alarm -> monotonic time, since the last plug-in."""
         self.outputs: dict[str, Any] = {"contactor": False, "lock": False, "led": None}
         self.faults: set[str] = set()
+        self.bolt = False
+        """Is the plug locked in? Follows the output `lock`, unless the bolt is jammed."""
+        self._bolt_due = 0.0
         self.pm = CanBus("pm", number, events, rng, record)
         self.bms_bus = CanBus("bms", number, events, rng, record)
         self.circuit = Circuit(now=time.monotonic(), on_step=self._stepped)
@@ -54,6 +58,10 @@ class Connector:
         """Physics and supervision; called every few ms."""
         self.refresh()
         self.module.supervise(self.circuit.now)
+        wanted = self.outputs["lock"] is True
+        if self.bolt != wanted and "lock" not in self.faults and time.monotonic() >= self._bolt_due:
+            self.bolt = wanted
+            self._events.add("bolt", self.number, value=wanted)
         if self.bms.awake and self._said is not None and self._said[2] and self.circuit.current > 0:
             if not self.bms.limits()[2] and not self.bms.options.stuck:
                 self.bms.send_now()  # the pack became full
@@ -110,7 +118,7 @@ class Connector:
             return
         if self.circuit.is_flowing:
             self._alarm("unplugged_under_load")
-        if self.outputs["lock"] is True:
+        if self.bolt:
             self._alarm("unplugged_while_locked")
         self.bms.sleep()
         self.circuit.plugged = False
@@ -154,6 +162,8 @@ class Connector:
         if self.outputs[name] != value or (name == "contactor" and self.circuit.contactor is None):
             self.outputs[name] = value
             self._events.add(name, self.number, value=value)
+        if name == "lock":
+            self._bolt_due = time.monotonic() + _BOLT_S
         if name != "contactor":
             return
         if not value and self.circuit.is_flowing and not self.circuit.welded:
@@ -239,6 +249,7 @@ class Connector:
             "contactor": circuit.contactor is True,
             "contactor_fitted": circuit.contactor is not None,
             "lock": self.outputs["lock"],
+            "bolt": self.bolt,
             "led": self.outputs["led"],
             "voltage": circuit.voltage,
             "current": circuit.current,

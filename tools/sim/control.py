@@ -12,6 +12,7 @@ from typing import Any
 from .bus import BUS_STATES
 from .connector import FAULT_KINDS
 from .fields import Check, boolean, check_fields, choice, integer, nullable, number, text, texts
+from .iolink import INPUTS
 from .lineserver import LineServer
 from .module import OFFLINE, STUCK_ON
 from .site import Site
@@ -267,7 +268,7 @@ class Control:
         io = self._site.io
         return {
             **self._site.connectors[connector].state(),
-            "inputs": {name: io.level(name, connector) for name in ("estop", "door", "plug", "fault")},
+            "inputs": {name: io.level(name, connector) for name in INPUTS},
             "io": {"up": io.up, "clients": io.clients, "bad_lines": io.bad_lines},
             "connectors": len(self._site.connectors),
             "last_seq": self._site.events.last,

@@ -9,7 +9,7 @@ from typing import Any
 
 from .lineserver import LineServer
 
-INPUTS = ("estop", "door", "plug", "fault")
+INPUTS = ("estop", "door", "plug", "fault", "lock")
 OUTPUTS = ("contactor", "lock", "led")
 _LIMIT = 4096  # bytes in one line
 

@@ -58,8 +58,9 @@ class Site:
             self._writer = None
 
     def _turn(self) -> None:
-        for connector in self.connectors.values():
+        for number, connector in self.connectors.items():
             connector.tick()
+            self.io.set("lock", number, connector.bolt)
 
     # --- what people do at the site
 
