@@ -23,23 +23,27 @@ from tests_host.system.steps import assert_repeats_are_the_same
 AT_ONCE = 6
 LIMIT_S = 90.0  # one case
 Body = Callable[[Charger], Awaitable[None]]
+Make = Callable[[Path], dict[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One test case: its name (of the function), what is done and seen, the presets of its charger."""
+    """One test case: its name (of the function), what is done and seen, the presets of its charger (`make`: those
+    that need files, from the case's folder)."""
 
     name: str
     body: Body
     presets: dict[str, Any] = field(default_factory=dict)
+    make: Make | None = None
 
 
-def oca(**presets: Any) -> Callable[[Body], Callable[["Runner"], None]]:
-    """Make the async function a pytest test that awaits its result. `presets`: arguments of `Charger`."""
+def oca(make: Make | None = None, **presets: Any) -> Callable[[Body], Callable[["Runner"], None]]:
+    """Make the async function a pytest test that awaits its result. `presets`, and what `make(folder)` returns when
+    the case begins: arguments of `Charger`."""
 
     def decorate(body: Body) -> Callable[["Runner"], None]:
         assert inspect.iscoroutinefunction(body)
-        case = Case(body.__name__, body, presets)
+        case = Case(body.__name__, body, presets, make)
 
         def test(runner: "Runner") -> None:
             runner.result(case)
@@ -71,8 +75,9 @@ class Runner:
 
     async def _run(self, case: Case) -> None:
         async with self._turn, asyncio.timeout(LIMIT_S):
-            presets = dict(case.presets)
-            async with Charger(self._folder / case.name, self._reports[case], **presets) as cp:
+            folder = self._folder / case.name
+            presets = case.presets | (case.make(folder) if case.make else {})
+            async with Charger(folder, self._reports[case], **presets) as cp:
                 await case.body(cp)
                 cp.assert_schemas()
                 assert_repeats_are_the_same(cp)
