@@ -58,8 +58,6 @@ def describe(preset):
                 "bms_bus": ("mcp2515", 2, 10_000_000, pin("bms_cs"), pin("bms_int"), 8_000_000),
                 "contactor": True,
                 "contactor_ms": 100,
-                "contactor_feedback": False,
-                "enable": False,
                 "lock": False,
                 "plug_switch": False,
                 "sees_pack": True,

@@ -4,18 +4,16 @@ NAME = "sim"
 HAL = "unix"
 
 _MAX_CONNECTORS = 16
-_KEYS = (
-    "sim", "connectors", "lock", "contactor", "contactor_feedback", "enable", "plug_switch", "sees_pack",
-    "max_mv", "max_ma", "max_w",
-)  # fmt: skip
+_KEYS = ("sim", "connectors", "lock", "contactor", "plug_switch", "sees_pack", "max_mv", "max_ma", "max_w", "bms")
+_BMS = "rivot_can jbd_uart daly_uart"  # one text: names would stay in RAM
 
 
 def describe(preset):
     """Return the board for the "board" object of the factory file.
 
     preset -- "sim": "host:port" of the simulator's control port P (required); "connectors" 1..16;
-    "lock", "contactor", "contactor_feedback", "enable", "plug_switch", "sees_pack" -- bools;
-    "max_mv", "max_ma", "max_w" -- ints > 0.
+    "lock", "contactor", "plug_switch", "sees_pack" -- bools; "max_mv", "max_ma", "max_w" -- ints > 0;
+    "bms" -- "rivot_can", "jbd_uart" or "daly_uart".
     ValueError: says which of them is wrong. Shape of the result: boards/README.md.
     """
     for key in preset:
@@ -26,6 +24,11 @@ def describe(preset):
         raise ValueError('"sim" must be "host:port" of the simulator')
     base = int(port)
     count = _int(preset, "connectors", 1, 1, _MAX_CONNECTORS)
+    kinds = _BMS.split(" ")
+    bms = preset.get("bms", kinds[0])
+    if bms not in kinds:
+        raise ValueError("bms must be one of: %s" % _BMS)
+    bms = ("slcan", 1) if bms == kinds[0] else (bms, 2)
     return {
         "name": NAME,
         "io": "%s:%d" % (host, base + 1),
@@ -37,11 +40,9 @@ def describe(preset):
         "connectors": [
             {
                 "module_bus": ("slcan", "tcp://%s:%d" % (host, base + 10 * n)),
-                "bms_bus": ("slcan", "tcp://%s:%d" % (host, base + 10 * n + 1)),
+                "bms_bus": (bms[0], "tcp://%s:%d" % (host, base + 10 * n + bms[1])),
                 "contactor": _bool(preset, "contactor", True),
                 "contactor_ms": 50,
-                "contactor_feedback": _bool(preset, "contactor_feedback", False),
-                "enable": _bool(preset, "enable", False),
                 "lock": _bool(preset, "lock", False),
                 "plug_switch": _bool(preset, "plug_switch", False),
                 "sees_pack": _bool(preset, "sees_pack", True),

@@ -3,7 +3,8 @@
 A cold module: it leaves nothing of its own behind (a lambda made here would keep all of it in RAM).
 """
 
-from drivers.bms.rivot_can import RivotBms
+from cold import cold
+
 from drivers.can.slcan import Slcan
 from drivers.power.rivot_can import RivotModule
 from ocpp16 import ChargePoint
@@ -51,32 +52,21 @@ def _add_outlet(app, number, board, limits, get):
     """Build one connector's hardware side and add it to the program."""
     clock, hal = app.clock, app.hal
     module_bus = _can(app, board["module_bus"])
-    bms_bus = _can(app, board["bms_bus"])
     max_mv, max_ma, max_w = [
         min(limits[unit], get("power." + unit) or limits[unit]) for unit in ("max_mv", "max_ma", "max_w")
     ]
-    module = RivotModule(module_bus, clock, get("power.current_scale_x10"), get("power.module_timeout_ms"),
-                         get("power.offline_limits"))  # fmt: skip
-    bms = RivotBms(
-        bms_bus,
-        clock,
-        get("vehicle.soc_source"),
-        get("vehicle.capacity_ah"),
-        get("vehicle.soc_source") != "request_frame",
-        get("vehicle.bms_timeout_ms"),
-    )
+    module = RivotModule(module_bus, clock, get("power.current_scale_x10"), get("power.module_timeout_ms"))
+    bms, bms_bus = _bms(app, number, board["bms_bus"], get)
     gate = Gate(
         module,
         clock,
         app.log,
-        app.output(number, "contactor") if board["contactor"] else None,
+        app.contactor(number) if board["contactor"] else None,
         board["contactor_ms"],
         get("power.off_deadline_ms"),
         get("power.start_ma"),
         get("power.ramp_ma_s"),
         get("power.fault_hold_ms"),
-        app.output(number, "enable") if board["enable"] else None,
-        app.auxiliary(number) if board["contactor"] and board["contactor_feedback"] else None,
     )
     register = Register("%s/meter%d.json" % (hal.data_dir, number), clock, app.log, max_w)
     meter = Meter(clock, register.load())
@@ -87,6 +77,24 @@ def _add_outlet(app, number, board, limits, get):
     app.registers.append((register, outlet))
     app.buses.append(("pm%d" % number, module_bus, outlet))
     app.buses.append(("bms%d" % number, bms_bus, outlet))
+
+
+def _bms(app, number, spec, get):
+    """(BMS, its bus) of a bus spec. A UART BMS is both."""
+    if spec[0].endswith("_uart"):
+        bms = cold("charger.build_uart").bms(app, number, spec, get)
+        return bms, bms
+    from drivers.bms.rivot_can import RivotBms
+
+    bus = _can(app, spec)
+    return RivotBms(
+        bus,
+        app.clock,
+        get("vehicle.soc_source"),
+        get("vehicle.capacity_ah"),
+        get("vehicle.soc_source") != "request_frame",
+        get("vehicle.bms_timeout_ms"),
+    ), bus
 
 
 def make_outlet(get, board, limits, parts):

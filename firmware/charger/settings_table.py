@@ -21,6 +21,8 @@ ocpp.allow_missing_subprotocol;bool;false;;R;;accept a server that names no subp
 meter.register;choice;session;session|lifetime;R;;energy register that OCPP shows
 vehicle.soc_source;choice;ah_counters;none|ah_counters|request_frame|daly;R;;where the state of charge comes from
 vehicle.capacity_ah;int;0;0..500;R;Ah;battery capacity; 0: from the class of the vehicle
+vehicle.max_mv;int;0;0..150000;R;mV;a UART BMS only: voltage limit of the vehicle; 0: not set, no charging
+vehicle.max_ma;int;0;0..400000;R;mA;a UART BMS only: current limit of the vehicle; 0: not set, no charging
 vehicle.bms_timeout_ms;int;3000;500..10000;R;ms;BMS silence that cuts the power
 vehicle.session_timeout_ms;int;8000;1000..60000;R;ms;BMS silence that ends a session
 vehicle.bms_stop_ms;int;3000;500..600000;R;ms;a BMS that forbids for this long ends the session
@@ -33,7 +35,6 @@ power.max_w;int;0;0..60000;R;W;output limit; 0: that of the board
 power.heating_max_ma;int;10000;0..400000;R;mA;limit while the BMS asks for heating
 power.current_scale_x10;int;305;1..10000;R;;module current steps per ampere, times 10
 power.module_timeout_ms;int;3000;500..10000;R;ms;module silence that cuts the power
-power.offline_limits;bool;false;;R;;the module must accept 0 A for the time without CAN, or nothing starts
 power.derate_dc;int;600;0..1500;R;0.1 degC;current falls from here ...
 power.stop_dc;int;700;0..1500;R;0.1 degC;... to nothing here
 power.over_mv;int;500;0..5000;R;mV;terminal voltage may exceed the BMS limit by this
