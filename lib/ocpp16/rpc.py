@@ -96,14 +96,14 @@ def _call(message, size, uid):
 def pack_result(uid, payload):
     """Return the text of a CALLRESULT, or the pieces of it.
 
-    payload -- dict; or a list of pieces of JSON text when it is too large to be put together
+    payload -- dict; JSON text, where json could not print it; or pieces of it when it is too large to be put together
     """
     head = "[3,%s," % json.dumps(uid)
     if type(payload) is list:
         payload.insert(0, head)
         payload.append("]")
         return payload
-    return head + dumps(payload) + "]"
+    return head + (payload if type(payload) is str else dumps(payload)) + "]"
 
 
 def pack_error(uid, code, description="", details=None):

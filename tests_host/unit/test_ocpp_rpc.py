@@ -190,6 +190,7 @@ def test_pack():
     assert rpc.pack_result("7", {}) == '[3,"7",{}]'
     assert rpc.pack_result("7", {"status": "Accepted"}) == '[3,"7",{"status":"Accepted"}]'
     assert rpc.pack_result("7", {"a": [1, True, "x"]}) == '[3,"7",{"a":[1,true,"x"]}]'
+    assert rpc.pack_result("7", '{"limit":16.5}') == '[3,"7",{"limit":16.5}]'
     assert "".join(rpc.pack_result("7", ['{"limit":', "16.5}"])) == '[3,"7",{"limit":16.5}]'
     assert rpc.pack_error("7", "NotImplemented") == '[4,"7","NotImplemented","",{}]'
     assert rpc.pack_error("7", "InternalError", "why", {"a": 1}) == '[4,"7","InternalError","why",{"a":1}]'
