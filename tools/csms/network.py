@@ -23,7 +23,8 @@ Down = Literal["refuse", "black hole"]
 class Network:
     """Listens; for each connection that passes the checks `serve_one(identity, socket)` runs.
 
-    Arguments as for `BenchCsms`. `port` is the real one once `up()` has run, and stays the same afterwards."""
+    Arguments as for `BenchCsms`. `port` is the real one once `up()` has run, and stays the same afterwards.
+    `tls` (the context or None) may be changed while the network is down."""
 
     def __init__(
         self,
@@ -41,7 +42,7 @@ class Network:
         self.basic_auth = basic_auth
         self.handshake: Handshake = "normal"
         self._serve_one = serve_one
-        self._ssl = ssl
+        self.tls = ssl
         self._ping_interval = ping_interval
         self._max_size = max_size
         self._server: Server | None = None
@@ -51,7 +52,7 @@ class Network:
     @property
     def url(self) -> str:
         """What a charge point is configured with; it appends "/" and its identity."""
-        return f"{'wss' if self._ssl else 'ws'}://{self.host}:{self.port}{PREFIX}"
+        return f"{'wss' if self.tls else 'ws'}://{self.host}:{self.port}{PREFIX}"
 
     def url_of(self, identity: str) -> str:
         """The complete URL of one charge point, percent-encoded (OCPP-J 1.6 section 3.1.1)."""
@@ -65,7 +66,7 @@ class Network:
                 self._serve,
                 self.host,
                 self.port,
-                ssl=self._ssl,
+                ssl=self.tls,
                 subprotocols=[Subprotocol(SUBPROTOCOL)],
                 select_subprotocol=self._select_subprotocol,
                 process_request=self._check_request,
