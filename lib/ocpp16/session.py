@@ -42,7 +42,12 @@ def begin(connector, now):
     key = cp.store.get("txkey", 0) + 1
     cp.store.put("txkey", key)
     if connector.profile is not None:
-        cold("ocpp16.charging_profiles").adopt(cp, connector.profile, connector.id, key)
+        try:
+            cold("ocpp16.charging_profiles").adopt(cp, connector.profile, connector.id, key)
+        except OSError as exc:  # no session without the limit that was promised for it
+            cp.log.error("ocpp", exc)
+            connector.claim(None)
+            return
     tx = Transaction(key, connector.id_tag, cp.outbox.boot, now)
     tx.parent = connector.parent
     tx.start_utc = cp.clock.utc_at(now)

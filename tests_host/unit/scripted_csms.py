@@ -196,6 +196,7 @@ class FakeEvse:
         self.taking = True
         self.failure = None
         self.permitted = False
+        self.given = (None, None)  # limits of the last permission: mA, W
         self.mwh = 0
         self.watts = 3600  # 1 Wh a second
         self.start_ms = start_ms
@@ -206,7 +207,7 @@ class FakeEvse:
 
     def _meter(self):
         now = self.clock.uptime_ms()
-        if self.permitted:
+        if self.permitted and 0 not in self.given:
             begin = max(self._metered, self._changed + self.start_ms)
             if now > begin:
                 self.mwh += (now - begin) * self.watts // 3600
@@ -216,7 +217,7 @@ class FakeEvse:
         return self.is_plugged
 
     def evse_ready(self):
-        return self.permitted and self.clock.uptime_ms() - self._changed >= self.start_ms
+        return self.permitted and 0 not in self.given and self.clock.uptime_ms() - self._changed >= self.start_ms
 
     def ev_ready(self):
         return self.taking
@@ -238,6 +239,7 @@ class FakeEvse:
 
     def permit(self, allowed, limit_ma=None, limit_w=None):
         self._meter()
+        self.given = (limit_ma, limit_w)
         if allowed != self.permitted:
             self.permitted = allowed
             self._changed = self.clock.uptime_ms()
