@@ -24,12 +24,13 @@ unit: setup ## Run the unit tests on MicroPython, 64 and 32 bit
 system: setup ## Run the tests that start the firmware, the simulator and the central system
 	@$(BIN)/pytest tests_host/system tests_host/oca $(ARGS)
 
-check: setup ## Lint, types and import directions
+check: setup ## Lint, types, import directions and boards
 	@status=0; \
 	$(BIN)/ruff check --output-format=concise . || status=1; \
 	$(BIN)/mypy || status=1; \
 	$(BIN)/mypy --config-file tools/mypy-device.ini || status=1; \
 	$(BIN)/python -m tools.check_imports || status=1; \
+	$(BIN)/python -m tools.check_boards || status=1; \
 	exit $$status
 
 build: setup ## Compile the firmware to .mpy in build/BOARD (default BOARD=sim)

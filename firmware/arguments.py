@@ -87,12 +87,12 @@ def find_board(name):
 
 def describe_board(board, preset):
     """Data of a board module. UsageError: the presets do not fit it, or it needs other hardware."""
-    if board.HAL != "unix":
+    if hasattr(board, "PINS"):
         raise UsageError(
             "board %s runs on an %s with its own HAL; on a computer use --board sim" % (board.NAME, board.HAL.upper())
         )
     try:
-        return board.describe(preset)
+        return dict(board.describe(preset), hal=board.HAL)
     except ValueError as exc:
         raise UsageError("board in the factory file: %s" % exc)
 
@@ -100,6 +100,13 @@ def describe_board(board, preset):
 def _is_folder(path):
     try:
         return os.stat(path)[0] & 0x4000 != 0
+    except OSError:
+        return False
+
+
+def is_file(path):
+    try:
+        return os.stat(path)[0] & 0x8000 != 0
     except OSError:
         return False
 

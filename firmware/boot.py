@@ -1,15 +1,21 @@
-"""First thing after a reset: every output of this board to its safe level. Nothing else."""
+"""First thing after a reset: every output of this board to its safe level. Nothing else.
+
+The levels are the board's own table: the module `board`, frozen or a file beside this one. A computer has no pins.
+"""
 
 
 def make_safe():
-    """Levels from the board's own table; on a computer there are no pins, and so there is nothing to do."""
+    """Never raises: a pin that cannot be set must not keep the others from it."""
     try:
         import board
         from machine import Pin
     except ImportError:
         return
     for number, level in getattr(board, "SAFE_PINS", ()):
-        Pin(number, Pin.OUT, value=level)
+        try:
+            Pin(number, Pin.OUT, value=level)
+        except ValueError:  # no such pin on this chip: the program will say so
+            pass
 
 
 make_safe()

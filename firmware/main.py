@@ -1,4 +1,7 @@
-"""Starts the charger: `micropython main.py --board NAME --data DIR [--factory FILE] [--on-reset exit]`."""
+"""Starts the charger: `micropython main.py --board NAME --data DIR [--factory FILE] [--on-reset exit]`.
+
+On a device there is no command line: the board is the module `board` (see device.py).
+"""
 
 import asyncio
 import gc
@@ -6,14 +9,20 @@ import sys
 
 
 def main(words):
-    """Run the charger; return the exit status."""
+    """Run the charger; return the exit status, or None on a device that is left to the REPL."""
     # Collect early: what lives long stays together at the bottom of the heap instead of between garbage.
     gc.threshold(gc.mem_free() // 16)
     find_rooms()
     from cold import cold
 
     made = cold("start").make(words, _print)
-    return made if isinstance(made, int) else serve(*made)
+    if isinstance(made, int):
+        return made
+    status = serve(*made)
+    if words:
+        return status
+    made[1].ended(status)
+    return None
 
 
 def _print(line):
@@ -22,7 +31,10 @@ def _print(line):
 
 def find_rooms():
     """Put the folder of this file and lib/ beside or above it on sys.path: from source, or compiled."""
-    here = __file__.rpartition("/")[0] or "."
+    try:
+        here = __file__.rpartition("/")[0] or "."
+    except NameError:  # frozen
+        return
     above, slash, leaf = here.rpartition("/")
     # Every module keeps its path in RAM: no ".." in it where the name of the folder above is known.
     above = here + "/../" if leaf in (".", "..") else above + slash
@@ -58,4 +70,6 @@ def serve(app, hal, log):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    ended = main(sys.argv[1:])
+    if ended is not None:  # on a device even sys.exit(None) would start it again
+        sys.exit(ended)

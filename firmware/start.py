@@ -1,4 +1,7 @@
-"""From the command line to a built charger. A cold module: needed once, and nothing of the presets stays."""
+"""From the command line, or without one from the device's board, to a built charger.
+
+A cold module: needed once, and nothing of the presets stays.
+"""
 
 import sys
 
@@ -12,8 +15,14 @@ _LOG_LINES = 16
 def make(words, sink):
     """Return (app, hal, log), or the exit status when there is nothing to run.
 
-    words -- command line; sink -- callable(line) of the log
+    words -- command line, empty on a device; sink -- callable(line) of the log
     """
+    if not words:
+        device = cold("device")
+        board = device.board_here()
+        if board is not None:
+            return device.make(board, sink)
+        del device
     arguments = cold("arguments")
     try:
         found = arguments.read(words)
@@ -25,12 +34,12 @@ def make(words, sink):
     board, options, factory = found
     del arguments, found  # their code is not needed while the rest is loaded
     from charger.app import App
-    from hal.unix import Hal
 
     clock = Clock()
     log = Log(clock, sink, _LOG_LINES)
     try:
-        hal = Hal(options["data"], board["io"], log, options.get("on-reset", "restart"))
+        hardware = __import__("hal." + board["hal"], None, None, ("*",))
+        hal = hardware.Hal(options["data"], board["io"], log, options.get("on-reset", "restart"))
         settings = cold("charger.settings").Settings(options["data"], log, factory.get("settings"))
         app = App(hal, clock, log)
         cold("charger.build").fill(app, board, settings, factory.get("ocpp") or {})

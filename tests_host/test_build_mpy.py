@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests_host.conftest import interpreter
-from tools.build_mpy import BuildError, build, module_name, package_of
+from tools.build_mpy import BuildError, build, package_of
+from tools.reach import module_name
 
 WIDE = 0x7FFF_FFFF  # does not fit the 31-bit small ints of the device
 

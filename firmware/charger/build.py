@@ -5,10 +5,9 @@ A cold module: it leaves nothing of its own behind (a lambda made here would kee
 
 from cold import cold
 
-from drivers.can.slcan import Slcan
 from drivers.power.rivot_can import RivotModule
 from ocpp16 import ChargePoint
-from ocpp16.dial import Access
+from ocpp16.dial import dialer
 from ocpp16.store import FileStore
 
 from .gate import Gate
@@ -46,12 +45,14 @@ def fill(app, board, settings, ocpp_defaults):
         outlet.connector = cp.connector(outlet.number)
     cp.restore("Reboot" if app.hal.reset_cause() == "watchdog" else "PowerLoss")
     app.online = bool(get("ocpp.url"))
+    if board.get("reader"):
+        cold("charger.build_device").add_reader(app, board["reader"])
 
 
 def _add_outlet(app, number, board, limits, get):
     """Build one connector's hardware side and add it to the program."""
     clock, hal = app.clock, app.hal
-    module_bus = _can(app, board["module_bus"])
+    module_bus = _can(app, board["module_bus"], True)
     max_mv, max_ma, max_w = [
         min(limits[unit], get("power." + unit) or limits[unit]) for unit in ("max_mv", "max_ma", "max_w")
     ]
@@ -86,7 +87,7 @@ def _bms(app, number, spec, get):
         return bms, bms
     from drivers.bms.rivot_can import RivotBms
 
-    bus = _can(app, spec)
+    bus = _can(app, spec, False)
     return RivotBms(
         bus,
         app.clock,
@@ -123,11 +124,13 @@ def make_outlet(get, board, limits, parts):
     return Outlet(*(parts + options))
 
 
-def _can(app, spec):
-    """CAN controller of a bus spec: ("slcan", stream spec)."""
-    if spec[0] != "slcan":  # the other controllers come with the HAL of the device
-        raise ValueError("no driver for a %s bus" % spec[0])
-    return Slcan(app.opener(spec[1]), app.clock)
+def _can(app, spec, is_module):
+    """CAN controller of a bus spec: ("slcan", stream spec), or one of a device."""
+    if spec[0] != "slcan":
+        return cold("charger.build_device").can(app, spec, is_module)
+    from drivers.can.slcan import Slcan
+
+    return Slcan(app.opener(spec[1]), app.clock, uart=not isinstance(spec[1], str))
 
 
 def _charge_point(app, get, defaults):
@@ -139,33 +142,30 @@ def _charge_point(app, get, defaults):
     }
     if get("ocpp.serial_number"):
         boot["chargePointSerialNumber"] = get("ocpp.serial_number")
-    store = FileStore(app.hal.data_dir + "/ocpp")
-    access = None
+    dial = None
     if get("ocpp.url"):
-        profile = get("ocpp.security_profile")
-        access = Access(
+        key, cadata = get("ocpp.authorization_key"), None
+        if get("ocpp.ca_file"):
+            with open(get("ocpp.ca_file"), "rb") as f:
+                cadata = f.read()
+        dial = dialer(
             get("ocpp.url"),
             get("ocpp.identity") or "RIVOT-" + app.hal.unique_id(),
-            get("ocpp.authorization_key"),
-            int(profile) if profile != "auto" else None,
-            get("ocpp.tls_port"),
-            get("ocpp.ca_file"),
+            key.encode() if key else None,
+            cadata,
             get("ocpp.check_hostname"),
             get("ocpp.allow_missing_subprotocol"),
         )
-    cp = ChargePoint(
+    return ChargePoint(
         app.clock,
-        store,
+        FileStore(app.hal.data_dir + "/ocpp"),
         app.log,
         app.outlets,
         boot,
-        access.dial if access else None,
+        dial,
         app.vendor,
         ("core", "smart_charging"),
-        config_rows=OCPP_ROWS + (cold("ocpp16.access").ROWS,),
+        config_rows=OCPP_ROWS,
         config_defaults=defaults,
         data_transfer_policy=app.transfer_policy,
     )
-    if access:
-        access.join(cp)
-    return cp

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from cold import cold
 from micropython import const
 
 from drivers.can import CanError
@@ -13,6 +14,12 @@ _RETRY_MAX_MS = const(2000)
 
 def start(app, supervise):
     """Start all services. supervise -- Supervisor.start"""
+    try:
+        extra = app.hal.services
+    except AttributeError:  # a computer
+        pass
+    else:
+        cold("charger.build_device").start(app, extra, supervise)
     supervise("control", app.control, critical=True)
     for name, bus, outlet in app.buses:
         # a lost bus is power off: the outlet looks at once

@@ -16,11 +16,13 @@ class Settings:
 
     folder -- where they are stored; None: nowhere
     presets -- dict of factory values (name -> value); wrong ones are ignored
+    secrets -- where secret ones live: get(name) -> text or None, put(name, text or None); None: in the file
     ignored -- how many damaged, unknown or contradictory values were left out
     """
 
-    def __init__(self, folder, log, presets=None):
+    def __init__(self, folder, log, presets=None, secrets=None):
         self.folder = folder
+        self.secrets = secrets
         self.log = log
         self.ignored = 0
         self.values = {}  # in use

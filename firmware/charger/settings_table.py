@@ -14,12 +14,15 @@ ocpp.identity;text;;0..48;R;;name of this charge point; empty: made from the uni
 ocpp.vendor;text;RivotMotors;1..20;R;;chargePointVendor
 ocpp.model;text;ESP32-DCFC;1..20;R;;chargePointModel
 ocpp.serial_number;text;;0..25;R;;chargePointSerialNumber; empty: not sent
-ocpp.authorization_key;text;;0..40;SR;;password of HTTP Basic: 16 to 20 characters, or 32 to 40 hex digits; empty: none
-ocpp.security_profile;choice;auto;auto|0|1|2;R;;1: password, 2: password and TLS; auto: as URL and password say
-ocpp.tls_port;int;0;0..65535;R;;port for TLS when profile 2 is used with a ws:// address; 0: the port of the address
-ocpp.ca_file;text;;0..128;R;;file with the certificates trusted for wss:// and https://
-ocpp.check_hostname;bool;true;;R;;the certificate must carry the server's name; false: any name, which is not safe
+ocpp.authorization_key;text;;0..40;SR;;password of HTTP Basic; empty: none
+ocpp.ca_file;text;;0..128;R;;file with the certificates trusted for wss://
+ocpp.check_hostname;bool;true;;R;;the certificate must carry the server's name
 ocpp.allow_missing_subprotocol;bool;false;;R;;accept a server that names no subprotocol
+wifi.ssid;text;;0..32;R;;name of the wireless network; empty: none
+wifi.password;text;;0..63;SR;;its password; empty: an open network
+wifi.hostname;text;;0..32;R;;our name in the network; empty: made from the unique id
+wifi.country;text;;0..2;R;;two letters, for the permitted channels; empty: worldwide
+time.ntp_host;text;pool.ntp.org;0..64;R;;server that tells the time before the central system does; empty: none
 meter.register;choice;session;session|lifetime;R;;energy register that OCPP shows
 vehicle.soc_source;choice;ah_counters;none|ah_counters|request_frame|daly;R;;where the state of charge comes from
 vehicle.capacity_ah;int;0;0..500;R;Ah;battery capacity; 0: from the class of the vehicle
@@ -63,6 +66,8 @@ def load(settings, presets):
     _take(settings, {} if presets is None else presets, settings.preset, "factory file")
     if settings.folder is not None:
         _load(settings)
+    if settings.secrets is not None:
+        _load_secrets(settings)
     use(settings)
 
 
@@ -77,8 +82,10 @@ def change(settings, name, value, remove=False):
     problem = _disorder(settings, trial)
     if problem:
         raise ValueError("%s must be below %s" % problem[:2])
-    if settings.folder is not None:
-        cold(_FILES).write_json(settings.folder + "/" + _FILE, trial)
+    if settings.secrets is not None and schema_row[5] & SECRET:
+        settings.secrets.put(name, trial.get(name))
+    elif settings.folder is not None:
+        _write(settings, trial)
     settings.stored = trial
     use(settings)
     return bool(schema_row[5] & RESTART)
@@ -120,6 +127,42 @@ def _load(settings):
         elif settings.ignored == before:
             _keep_good(settings, raw, files)
         return
+
+
+def _load_secrets(settings):
+    """Read the secrets from where they live; one that is still in the file moves there."""
+    moved = False
+    for name, _, _, _, _, flags, _, _ in rows():
+        if not flags & SECRET:
+            continue
+        try:
+            if name in settings.stored:
+                settings.secrets.put(name, settings.stored[name])
+                moved = True
+                continue
+            text = settings.secrets.get(name)
+        except (OSError, ValueError) as exc:
+            _ignore(settings, "%s: %s" % (name, exc))
+            continue
+        if text is not None:
+            _take(settings, {name: text}, settings.stored, "secrets")
+    if moved:
+        try:
+            _write(settings, settings.stored)
+            cold(_FILES).write_json(settings.folder + "/" + _GOOD, _open(settings, settings.stored))
+        except OSError as exc:
+            settings.log.error("settings", exc)
+
+
+def _write(settings, values):
+    cold(_FILES).write_json(settings.folder + "/" + _FILE, _open(settings, values))
+
+
+def _open(settings, values):
+    """What of these values lives in the file."""
+    if settings.secrets is None:
+        return values
+    return {name: value for name, value in values.items() if not row(name)[5] & SECRET}
 
 
 def _keep_good(settings, raw, files):

@@ -4,12 +4,7 @@ import sys
 
 import arguments
 
-FLASH = (6, 7, 8, 9, 10, 11)
-INPUT_ONLY = (34, 35, 36, 37, 38, 39)
-STRAPPING = (0, 2, 5, 12, 15)
-CONSOLE = (1, 3)
-ON_CHIP = [n for n in range(40) if n not in (20, 24, 28, 29, 30, 31)]
-ADC1 = (32, 33, 34, 35, 36, 37, 38, 39)  # ADC2 does not work beside Wi-Fi
+DEVICES = ("rivot_dcfc", "esp32_devkitc_mcp2515", "esp32_s3")
 
 
 def load(name):
@@ -30,62 +25,42 @@ def refused(call, *values):
     raise AssertionError("was accepted")
 
 
-# -- reference hardware
-
-
-def test_no_pin_twice():
-    pins = load("rivot_dcfc").PINS
-    assert len({row[1] for row in pins}) == len(pins)
-    assert len({row[0] for row in pins}) == len(pins)
-
-
-def test_pins_exist_and_are_free():
-    for name, number, _, _, _ in load("rivot_dcfc").PINS:
-        assert number in ON_CHIP, name
-        assert number not in FLASH, name
-        assert number not in CONSOLE, name
-
-
-def test_input_only_pins_are_inputs():
-    board = load("rivot_dcfc")
-    for name, number, direction, _, _ in board.PINS:
-        assert direction in (board.IN, board.OUT, board.ADC), name
-        if number in INPUT_ONLY:
-            assert direction != board.OUT, name
-        if direction == board.ADC:
-            assert number in ADC1, name
-
-
-def test_strapping_pins_say_why():
-    for name, number, _, _, why in load("rivot_dcfc").PINS:
-        assert bool(why) == (number in STRAPPING), name
+# -- devices (their pins, buses and wiring tables: python -m tools.check_boards)
 
 
 def test_safe_levels_of_all_outputs():
-    board = load("rivot_dcfc")
-    outputs = [(row[1], row[3]) for row in board.PINS if row[2] == board.OUT]
-    assert list(board.SAFE_PINS) == outputs
-    assert all(level in (0, 1) for _, level in outputs)
-    assert (board.pin("contactor"), 0) in board.SAFE_PINS
-    assert (board.pin("bms_cs"), 1) in board.SAFE_PINS and (board.pin("module_cs"), 1) in board.SAFE_PINS
+    for name in DEVICES:
+        board = load(name)
+        levels = dict(board.SAFE_PINS)
+        numbers = {row[0]: row[1] for row in board.PINS}
+        assert levels[numbers["contactor"]] == 0, name
+        assert levels[numbers["bms_cs"]] == 1 and levels[numbers["module_cs"]] == 1, name
 
 
-def test_buses_use_their_pins():
-    board = load("rivot_dcfc")
-    connector = board.describe({})["connectors"][0]
-    for name, bus in (("bms", connector["bms_bus"]), ("module", connector["module_bus"])):
-        assert bus[0] == "mcp2515" and bus[5] == 8_000_000
-        assert bus[3] == board.pin(name + "_cs") and bus[4] == board.pin(name + "_int")
-    assert "unknown key sim" in refused(board.describe, {"sim": "x"})
+def test_buses_name_their_pins():
+    for name in DEVICES:
+        board = load(name)
+        connector = board.describe({})["connectors"][0]
+        for role, bus in (("bms", connector["bms_bus"]), ("module", connector["module_bus"])):
+            assert bus == ("mcp2515", bus[1], role + "_cs", role + "_int", 8_000_000), name
+            assert board.SPI[bus[1]][1:] == ("spi_sck", "spi_mosi", "spi_miso"), name
 
 
-def test_readme_names_every_pin():
-    with open("boards/rivot_dcfc/README.md") as f:
-        rows = [line for line in f.read().split("\n") if line.startswith("| ") and line[2].isdigit()]
-    told = set()
-    for line in rows:
-        told |= {int(n) for n in line.split("|")[1].replace(" ", "").split(",")}
-    assert told == {row[1] for row in load("rivot_dcfc").PINS}
+def test_presets_of_devices():
+    for name in DEVICES:
+        board = load(name)
+        assert board.describe({})["connectors"][0]["plug_switch"] is False
+        assert board.describe({"plug_switch": True})["connectors"][0]["plug_switch"] is True
+        assert board.describe({"door": False})["door"] is False
+        assert "unknown key sim" in refused(board.describe, {"sim": "x"})
+        assert "door must be" in refused(board.describe, {"door": 1})
+        bus = board.describe({"bms": "daly_uart"})["connectors"][0]["bms_bus"]
+        assert bus[0] == "daly_uart" and bus[1][0] == "uart" and bus[1][3:] == ("uart_rx", "uart_tx")
+        assert "bms must be" in refused(board.describe, {"bms": "smoke signals"})
+    for name in DEVICES[1:]:
+        board = load(name)
+        assert board.describe({})["reader"] is None
+        assert board.describe({"reader": True})["reader"][0] == "mfrc522"
 
 
 # -- simulated site
@@ -101,12 +76,13 @@ def test_sim_addresses_follow_from_one_port():
     assert [c["bms_bus"][1] for c in board["connectors"]] == ["tcp://127.0.0.1:21011", "tcp://127.0.0.1:21021"]
 
 
-def test_both_boards_have_the_same_shape():
+def test_all_boards_have_the_same_shape():
     sim = load("sim").describe({"sim": "h:1"})
-    real = load("rivot_dcfc").describe({})
-    assert sorted(sim) == sorted(real)
-    assert sorted(sim["limits"]) == sorted(real["limits"])
-    assert sorted(sim["connectors"][0]) == sorted(real["connectors"][0])
+    for name in DEVICES:
+        real = load(name).describe({})
+        assert sorted(list(sim) + ["door", "reader"]) == sorted(real), name
+        assert sorted(sim["limits"]) == sorted(real["limits"]), name
+        assert sorted(sim["connectors"][0]) == sorted(real["connectors"][0]), name
 
 
 def test_wrong_presets_are_named():
@@ -156,13 +132,15 @@ def test_wrong_arguments_are_named():
 
 
 def test_board_of_other_hardware_says_so():
-    text = refused(arguments.describe_board, load("rivot_dcfc"), {})
-    assert "rivot_dcfc" in text and "ESP32" in text and "--board sim" in text
+    for name in DEVICES:
+        text = refused(arguments.describe_board, load(name), {})
+        assert name in text and "ESP32" in text and "--board sim" in text
 
 
 def test_boards_are_found():
     assert arguments.find_board("sim").NAME == "sim"
-    assert arguments.find_board("rivot_dcfc").NAME == "rivot_dcfc"  # not the one found before
+    for name in DEVICES:
+        assert arguments.find_board(name).NAME == name  # not the one found before
 
 
 def test_unknown_board():
