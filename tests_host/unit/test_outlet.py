@@ -586,6 +586,7 @@ def test_samples():
     assert sample("Current.Import") == ("1.85", "A")
     assert sample("Temperature") == ("26.5", "Celsius")
     assert sample("Current.Offered") == ("30.00", "A")
+    assert sample("Power.Offered") == ("2315", "W")
     assert sample("Frequency") is None
     bench.module.out_ma = -120  # noise around zero
     assert sample("Current.Import") == ("0.00", "A") and sample("Power.Active.Import") == ("0", "W")
@@ -593,6 +594,26 @@ def test_samples():
     bench.module.out_mv = bench.module.out_ma = bench.module.temperature = None
     for name in ("SoC", "Voltage", "Current.Import", "Power.Active.Import", "Temperature"):
         assert sample(name) is None, name
+
+
+def test_what_is_offered_follows_the_limits():
+    bench = Bench().charge()
+    sample = bench.outlet.sample
+    bench.outlet.permit(True, 5_000)
+    assert sample("Current.Offered") == ("5.00", "A") and sample("Power.Offered") == ("382", "W")
+    bench.outlet.permit(True, 5_000, 191)
+    assert sample("Current.Offered") == ("2.50", "A") and sample("Power.Offered") == ("191", "W")
+    bench.outlet.permit(True, 0, 0)
+    assert sample("Current.Offered") == ("0.00", "A") and sample("Power.Offered") == ("0", "W")
+
+
+def test_limits_of_the_hardware():
+    bench = Bench().charge()
+    snap = bench.outlet._snap
+    assert bench.outlet.limits() == (snap.max_ma, snap.max_w, 76_400, 500)
+    bench.module.out_mv = None
+    bench.go(50)
+    assert bench.outlet.limits()[2] == snap.low_mv  # as the interlock counts
 
 
 def test_vehicle_values_and_their_sources():
