@@ -7,7 +7,7 @@ from cold import cold
 
 from drivers.power.rivot_can import RivotModule
 from ocpp16 import ChargePoint
-from ocpp16.dial import dialer
+from ocpp16.dial import Access
 from ocpp16.store import FileStore
 
 from .gate import Gate
@@ -142,30 +142,33 @@ def _charge_point(app, get, defaults):
     }
     if get("ocpp.serial_number"):
         boot["chargePointSerialNumber"] = get("ocpp.serial_number")
-    dial = None
+    store = FileStore(app.hal.data_dir + "/ocpp")
+    access = None
     if get("ocpp.url"):
-        key, cadata = get("ocpp.authorization_key"), None
-        if get("ocpp.ca_file"):
-            with open(get("ocpp.ca_file"), "rb") as f:
-                cadata = f.read()
-        dial = dialer(
+        profile = get("ocpp.security_profile")
+        access = Access(
             get("ocpp.url"),
             get("ocpp.identity") or "RIVOT-" + app.hal.unique_id(),
-            key.encode() if key else None,
-            cadata,
+            get("ocpp.authorization_key"),
+            int(profile) if profile != "auto" else None,
+            get("ocpp.tls_port"),
+            get("ocpp.ca_file"),
             get("ocpp.check_hostname"),
             get("ocpp.allow_missing_subprotocol"),
         )
-    return ChargePoint(
+    cp = ChargePoint(
         app.clock,
-        FileStore(app.hal.data_dir + "/ocpp"),
+        store,
         app.log,
         app.outlets,
         boot,
-        dial,
+        access.dial if access else None,
         app.vendor,
         ("core", "smart_charging"),
-        config_rows=OCPP_ROWS,
+        config_rows=OCPP_ROWS + (cold("ocpp16.access").ROWS,),
         config_defaults=defaults,
         data_transfer_policy=app.transfer_policy,
     )
+    if access:
+        access.join(cp)
+    return cp

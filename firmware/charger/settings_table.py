@@ -14,9 +14,11 @@ ocpp.identity;text;;0..48;R;;name of this charge point; empty: made from the uni
 ocpp.vendor;text;RivotMotors;1..20;R;;chargePointVendor
 ocpp.model;text;ESP32-DCFC;1..20;R;;chargePointModel
 ocpp.serial_number;text;;0..25;R;;chargePointSerialNumber; empty: not sent
-ocpp.authorization_key;text;;0..40;SR;;password of HTTP Basic; empty: none
-ocpp.ca_file;text;;0..128;R;;file with the certificates trusted for wss://
-ocpp.check_hostname;bool;true;;R;;the certificate must carry the server's name
+ocpp.authorization_key;text;;0..40;SR;;password of HTTP Basic: 16 to 20 characters, or 32 to 40 hex digits; empty: none
+ocpp.security_profile;choice;auto;auto|0|1|2;R;;1: password, 2: password and TLS; auto: as URL and password say
+ocpp.tls_port;int;0;0..65535;R;;port for TLS when profile 2 is used with a ws:// address; 0: the port of the address
+ocpp.ca_file;text;;0..128;R;;file with the certificates trusted for wss:// and https://
+ocpp.check_hostname;bool;true;;R;;the certificate must carry the server's name; false: any name, which is not safe
 ocpp.allow_missing_subprotocol;bool;false;;R;;accept a server that names no subprotocol
 wifi.ssid;text;;0..32;R;;name of the wireless network; empty: none
 wifi.password;text;;0..63;SR;;its password; empty: an open network

@@ -19,7 +19,7 @@ class ChargePoint:
     """An OCPP 1.6J charge point with one `Evse` per connector.
 
     boot_info -- dict of BootNotification.req fields
-    dial -- async callable(ping_interval_ms) -> websocket, see `dial.dialer`
+    dial -- async callable(ping_interval_ms) -> websocket, see `dial.Access` and `dial.dialer`
     hooks -- see hooks.Hooks
     profiles -- names of modules in `ocpp16.profiles`; the first that has a handler for an action wins
     config_rows -- texts of further configuration keys (see config_edit)
@@ -76,6 +76,7 @@ class ChargePoint:
         self.heartbeat_at = 0  # uptime ms of the last one
         self.reserved = ()  # connectors that are kept for somebody; see reservations
         self.reserved_until = None
+        self.access = None  # the dial.Access that was joined
         self._dial = dial
         self._backoff = backoff
         self._transfer_policy = data_transfer_policy or (lambda: (3, 2000, 10_000))

@@ -1,29 +1,58 @@
-"""How a charge point reaches its central system."""
+"""How a charge point reaches its central system, and who it is there."""
 
 from cold import cold
 
 
-def dialer(url, identity, authorization_key=None, cadata=None, check_hostname=True, allow_missing_subprotocol=False):
-    """Return `async dial(ping_interval_ms) -> websocket` for that central system.
+class Access:
+    """Address, identity and credentials of one charge point; `dial` is for ChargePoint, `join` makes both one.
 
-    authorization_key -- bytes or None: HTTP Basic with the identity as user (security white paper, profile 1 and 2)
-    cadata -- PEM or DER bytes of the accepted root for wss
+    url, identity -- see url.endpoint; profile 2 turns ws:// into wss://, at tls_port (0: the port of the URL)
+    key      -- AuthorizationKey of HTTP Basic: bytes, or text in one of its two forms (see access.key_of), or
+                empty: none
+    profile  -- security profile 0, 1 or 2 (security white paper for OCPP 1.6-J); None: the one that URL and key make
+    cadata   -- roots that wss trusts: bytes, or the path of a file (str), read at every attempt
+    check_hostname, allow_missing_subprotocol -- see wsclient.connect
+    A change by the central system belongs to these values: with another url, identity, key or profile it is forgotten.
     """
-    full_url = cold("ocpp16.url").endpoint(url, identity)
-    user = identity.encode() if authorization_key is not None else None
 
-    async def dial(ping_interval_ms):
+    def __init__(
+        self,
+        url,
+        identity,
+        key="",
+        profile=None,
+        tls_port=0,
+        cadata=None,
+        check_hostname=True,
+        allow_missing_subprotocol=False,
+    ):
+        self.values = (url, identity, key, profile, tls_port, cadata, check_hostname, allow_missing_subprotocol)
+        self.tries = 0  # failures of what is on trial, since it was the turn of what is proven
+        self.cp = None
+
+    def join(self, cp):
+        """Let the central system of this charge point see and change SecurityProfile, and change AuthorizationKey.
+
+        What it sets is kept in the store of the charge point, under the name "access".
+        """
+        cp.access = self
+        self.cp = cp
+        cold("ocpp16.access").tell(self)
+
+    async def dial(self, ping_interval_ms):
+        """One attempt to connect; return the websocket. HandshakeError; ValueError, OSError: it cannot be tried."""
         import wsclient
 
-        return await wsclient.connect(
-            full_url,
-            subprotocols=("ocpp1.6",),
-            user=user,
-            password=authorization_key,
-            cadata=cadata,
-            check_hostname=check_hostname,
-            allow_missing_subprotocol=allow_missing_subprotocol,
-            ping_interval_ms=ping_interval_ms,
-        )
+        try:
+            url, options = cold("ocpp16.access").attempt(self)
+            ws = await wsclient.connect(url, subprotocols=("ocpp1.6",), ping_interval_ms=ping_interval_ms, **options)
+        except Exception as exc:
+            cold("ocpp16.access").refused(self, exc)
+            raise
+        cold("ocpp16.access").welcome(self)
+        return ws
 
-    return dial
+
+def dialer(*values, **options):
+    """Return `async dial(ping_interval_ms) -> websocket` for the arguments of Access; credentials cannot be changed."""
+    return Access(*values, **options).dial

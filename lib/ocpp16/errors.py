@@ -1,4 +1,4 @@
-"""What a handler of a request may raise."""
+"""What a handler of a request may raise, and what it starts."""
 
 
 class OcppError(Exception):
@@ -13,3 +13,7 @@ class OcppError(Exception):
         self.code = code
         self.description = description
         self.details = details
+
+
+class HangUp(Exception):
+    """Raised by an action of `cp.after_answer`: the answer is sent, this connection ends, the next one follows."""

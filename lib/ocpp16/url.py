@@ -29,6 +29,24 @@ def endpoint(url, identity):
     return scheme.lower() + "://" + rest + "/" + encode(identity)
 
 
+def with_tls(url, port=0):
+    """The same address by wss://; port -- another port than the one in the URL, 0: that one, else the usual.
+
+    >>> with_tls("ws://csms.example:80/ocpp", 8443)
+    'wss://csms.example:8443/ocpp'
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme == "wss":
+        return url
+    host, slash, path = rest.partition("/")
+    if port:
+        end = host.rfind(":")
+        if end > host.rfind("]"):  # not one inside an IPv6 address
+            host = host[:end]
+        host += ":%d" % port
+    return "wss://" + host + slash + path
+
+
 def encode(identity):
     """Percent-encode one path segment. Raises ValueError when it is empty or means "this" or "the upper folder"."""
     if identity in ("", ".", ".."):

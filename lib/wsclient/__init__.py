@@ -26,8 +26,8 @@ async def connect(url, **options):
     subprotocols   -- offered, in order of preference; the server must select one of them
     user, password -- bytes for HTTP Basic, or None
     cadata         -- bytes (PEM or DER) or a tuple of bytes: the roots that wss trusts; there are no others
-    check_hostname -- True: the certificate must name the host of the URL; a str: it must name this instead (also SNI).
-                      There is no way to check the chain without a name with MicroPython's tls: False is a ValueError
+    check_hostname -- True: the certificate must name the host of the URL; a str: it must name this instead (also SNI);
+                      False: any name will do, only the chain and the dates are checked. That takes a second handshake
     headers        -- further request headers, (name, value) pairs
     max_size       -- bytes of an inbound message; above it the connection is closed with 1009
     timeout_ms     -- for everything up to the checked answer, except name resolution, which blocks (wsclient.resolve)

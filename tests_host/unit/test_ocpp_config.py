@@ -4,7 +4,7 @@ import json
 
 from fakes import FakeLog
 
-from ocpp16 import config_keys
+from ocpp16 import access, config_keys
 from ocpp16.config import Configuration
 from ocpp16.config_edit import Table
 from ocpp16.errors import OcppError
@@ -114,6 +114,7 @@ def test_every_default_passes_its_own_check():
         reservation.ROWS,
         smart_charging.ROWS,
         security.ROWS,
+        access.ROWS,
     )
     config = _core(more=rows)
     seen = 0

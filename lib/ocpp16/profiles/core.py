@@ -13,7 +13,9 @@ def on_GetConfiguration(cp, payload):
 
 
 def on_ChangeConfiguration(cp, payload):
-    return {"status": cp.config.change(payload["key"], payload["value"])}
+    key, value = payload["key"], payload["value"]
+    status = cold("ocpp16.access").change(cp.access, key, value) if cp.access is not None else None
+    return {"status": status or cp.config.change(key, value)}
 
 
 def on_DataTransfer(cp, payload):
