@@ -25,8 +25,10 @@ from mcp2515_chip import (
     WireClock,
 )
 
-from drivers.can import FLAG_EXT, FLAG_RTR, FLAG_URGENT, CanError, mcp2515, mcp2515_setup
+from drivers.bms.rivot_can import SOC_SOURCES, RivotBms
+from drivers.can import FLAG_EXT, FLAG_RTR, FLAG_URGENT, CanError, mcp2515, mcp2515_setup, rivot_ids
 from drivers.can.mcp2515 import Mcp2515, spi_lock
+from drivers.power.rivot_can import RivotModule
 
 IDS = (0x1806E5F4, 0x160B8001, 0x160D8001, 0x18904001, 0x18924001)
 LIMITS = (0x1806E5F4, FLAG_EXT, b"\x03\x48\x01\x2c\x00\x00\x00\x00")
@@ -211,6 +213,21 @@ def test_many_identifiers_share_a_mask_and_software_drops_the_rest():
         assert all(frame[0] in ids for frame in it.frames)
 
     bench(check, ids=ids)
+
+
+def test_identifiers_of_the_boards_are_those_that_the_drivers_read():
+    both = rivot_ids.BMS + rivot_ids.MODULE
+    near = [can_id ^ 1 << bit for can_id in both for bit in range(29)]
+    clock = WireClock()
+    module = RivotModule(None, clock)
+    vehicles = [RivotBms(None, clock, source) for source in SOC_SOURCES]
+    for can_id in both + tuple(near):
+        for drivers, ids in ((vehicles, rivot_ids.BMS), ([module], rivot_ids.MODULE)):
+            before = sum([driver.bad_frames for driver in drivers])
+            for driver in drivers:
+                assert not driver.feed(can_id, FLAG_EXT | FLAG_RTR, b"")  # only frames of his own does he count as bad
+            known = sum([driver.bad_frames for driver in drivers]) > before
+            assert known == (can_id in ids), hex(can_id)
 
 
 def test_filter_of_an_impossible_identifier():
