@@ -1,4 +1,4 @@
-# heapsize: 1m
+# heapsize: 2m
 # timeout: 120
 """drivers/can/mcp2515 on the register-level model: set-up, receiving, sending, interrupts anywhere, loss."""
 
