@@ -5,10 +5,11 @@ A cold module: needed once, and nothing of the presets stays.
 
 import sys
 
-from charger.app import App
 from clock import Clock
 from cold import cold
 from log import Log
+
+from charger.app import App
 
 _LOG_LINES = 16
 

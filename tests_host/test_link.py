@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests_host.conftest import interpreter
-from tools.reach import module_name
 from tools.link import NAME, PATH, LinkError, link
+from tools.reach import module_name
 
 MAIN = """\
 def main():

@@ -1,10 +1,10 @@
 """Compile the device code to .mpy: `python -m tools.build_mpy --board sim --out build/sim`.
 
-firmware/, lib/ and boards/BOARD/ appear in the output folder under the same names, but for the modules that stay in RAM:
-they become one, firmware/resident.mpy (see link.py). Only what changed is compiled
-again; what has no source any more is removed. Names are replaced by words that cost no RAM on the way (see shorten.py;
-names.txt in the output folder has the list). The result depends on the sources, the tools of `make setup` and the
-options alone. Two builds may run at the same time.
+firmware/, lib/ and boards/BOARD/ appear in the output folder under the same names, but the modules that stay in RAM are
+one there, firmware/resident.mpy (see link.py). Only what changed is compiled again; what has no source any more is
+removed. Names are replaced by words that cost no RAM on the way (see shorten.py; names.txt in the output folder has the
+list). The result depends on the sources, the tools of `make setup` and the options alone. Two builds may run at the
+same time.
 """
 
 from __future__ import annotations
