@@ -79,7 +79,7 @@ def _serve(cp, uid, action, payload):
 
 def _handled(cp, action, payload):
     """Payload of the answer. A function of its own: what it loaded is garbage when the answer is put together."""
-    cold("ocpp16.schema").check_request(action, payload)
+    cold("ocpp16.schema").check_request(action, payload, cp.profiles)
     return _handler(cp, action)(cp, payload or {})
 
 

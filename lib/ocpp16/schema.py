@@ -65,24 +65,31 @@ def known(action):
     return None
 
 
-def check_request(action, payload):
+def check_request(action, payload, profiles=None):
     """Check the payload of a CALL that came in. Returns None or raises OcppError, whose description names the field.
 
-    NotImplemented -- not an action of OCPP 1.6;  NotSupported -- one that only a charge point sends, or of a profile
-    that this build leaves out;  FormationViolation -- payload not an object, or a field that the action does not have;
+    NotImplemented -- not an action of OCPP 1.6;  NotSupported -- one that only a charge point sends;
+    FormationViolation -- payload not an object, or a field that the action does not have;
     OccurenceConstraintViolation -- a required field is missing, a list is empty that must not be;
     TypeConstraintViolation -- wrong JSON type (10.0 is not an integer, null is not absent);
     PropertyConstraintViolation -- unknown enum value, string too long, number out of range, date-time unreadable.
+    profiles -- those of the charge point, None: all. An action of another one is not checked: nobody serves it.
     """
     row = known(action)
     if row is None:
         raise OcppError("NotImplemented", "unknown action")
-    table = _table(row[0])
-    if table is None or not row[1] & DOWN:
+    profile, direction = row
+    if not direction & DOWN:
         raise OcppError("NotSupported", action)
+    if profiles is not None and profile not in profiles:
+        return
+    tables = {}
+    table = _table(tables, profile)
+    if not table:
+        return
     if type(payload) is not dict:
         raise OcppError(_STRUCTURE, "payload is not an object")
-    _object(row[0], _line(table, action + ".req"), payload, "", True)
+    _object(tables, profile, _line(table, action + ".req"), payload, "", True)
 
 
 def check_response(action, payload):
@@ -96,7 +103,8 @@ def check_response(action, payload):
     if type(payload) is not dict:
         raise OcppError(_STRUCTURE, "payload is not an object")
     profile = known(action)[0]
-    _object(profile, _line(_table(profile), action + ".conf"), payload, "", False)
+    tables = {}
+    _object(tables, profile, _line(_table(tables, profile), action + ".conf"), payload, "", False)
 
 
 def _has(words, word):
@@ -104,11 +112,16 @@ def _has(words, word):
     return " " not in word and " " + word + " " in words
 
 
-def _table(profile):
-    try:
-        return cold("ocpp16.messages." + profile).TABLE
-    except ImportError:
-        return None
+def _table(tables, profile):
+    """Table of a profile; "": it is not in this build. tables -- those that one check has loaded so far."""
+    table = tables.get(profile)
+    if table is None:
+        try:
+            table = cold("ocpp16.messages." + profile).TABLE
+        except ImportError:
+            table = ""
+        tables[profile] = table
+    return table
 
 
 def _line(table, name):
@@ -117,7 +130,7 @@ def _line(table, name):
     return table[start : table.find("\n", start)]
 
 
-def _object(profile, fields, value, path, strict):
+def _object(tables, profile, fields, value, path, strict):
     unchecked = len(value)
     if fields == "-":
         fields = ""
@@ -130,7 +143,7 @@ def _object(profile, fields, value, path, strict):
             unchecked -= 1
             item = value[name]
             if strict or required or item is not None:
-                _value(profile, kind, item, path + name, strict)
+                _value(tables, profile, kind, item, path + name, strict)
         elif required:
             raise OcppError(_MISSING, path + name + ": missing")
     if strict and unchecked:
@@ -146,7 +159,7 @@ def _names(fields):
     return names
 
 
-def _value(profile, kind, value, path, strict):
+def _value(tables, profile, kind, value, path, strict):
     """Check one value. path -- where it is, for the description."""
     if kind[-1] == "]":
         if type(value) is not list:
@@ -155,7 +168,7 @@ def _value(profile, kind, value, path, strict):
         if not value and least != "]":
             raise OcppError(_MISSING, path + ": empty")
         for i in range(len(value)):
-            _value(profile, kind, value[i], "%s[%d]" % (path, i), strict)
+            _value(tables, profile, kind, value[i], "%s[%d]" % (path, i), strict)
     elif kind[:3] == "int":
         if type(value) is not int:  # bool is another type on MicroPython, as it should be
             raise OcppError(_TYPE, path + ": not an integer")
@@ -167,17 +180,20 @@ def _value(profile, kind, value, path, strict):
         if not _is_tenths(value):
             raise OcppError(_VALUE, path + ": more than one decimal, or out of range")
     elif kind[0] < "a" or "." in kind:
-        _named(profile, kind, value, path, strict)
+        _named(tables, profile, kind, value, path, strict)
     elif kind != "any":
         if type(value) is not str:
             raise OcppError(_TYPE, path + ": not a string")
-        _string(kind, value, path, strict)
+        _string(tables, kind, value, path, strict)
 
 
-def _string(kind, value, path, strict):
+def _string(tables, kind, value, path, strict):
     if kind == "dt":
+        parse = tables.get(kind)
+        if parse is None:
+            parse = tables[kind] = cold("ocpp16.timeparse").parse
         try:
-            cold("ocpp16.timeparse").parse(value, any_year=True)
+            parse(value, any_year=True)
         except ValueError:
             raise OcppError(_VALUE, path + ": not a date-time")
     elif kind == "uri":
@@ -187,11 +203,11 @@ def _string(kind, value, path, strict):
         raise OcppError(_VALUE, "%s: longer than %s" % (path, kind[1:]))
 
 
-def _named(profile, kind, value, path, strict):
+def _named(tables, profile, kind, value, path, strict):
     """An object or an enumeration: `Name` of the same profile or `profile.Name`."""
     home, _, name = kind.rpartition(".")
     profile = home or profile
-    table = _table(profile)
+    table = _table(tables, profile)
     content = _line(table, name) if table else ""  # a type of a profile left out: any object, nobody will look inside
     if content[:1] == "=":
         if type(value) is not str:
@@ -201,7 +217,7 @@ def _named(profile, kind, value, path, strict):
     elif type(value) is not dict:
         raise OcppError(_TYPE, path + ": not an object")
     elif table:
-        _object(profile, content, value, path + ".", strict)
+        _object(tables, profile, content, value, path + ".", strict)
 
 
 def _is_tenths(value):

@@ -275,18 +275,48 @@ def test_lenient_responses():
 
 
 def test_profile_left_out():
-    """A build without SmartCharging and Reservation: their modules are not there."""
+    """A build without SmartCharging and Reservation, whose modules are not there: nobody looks at what they get."""
     real = schema._table
-    schema._table = lambda profile: None if profile in ("smart_charging", "reservation") else real(profile)
+    without = ("smart_charging", "reservation")
+    schema._table = lambda tables, profile: "" if profile in without else real(tables, profile)
     try:
-        _request("SetChargingProfile", {}, "NotSupported")
-        _request("ReserveNow", {}, "NotSupported")
+        _request("SetChargingProfile", {}, None)
+        _request("ReserveNow", {"x": 1}, None)
         _request("RemoteStartTransaction", {"idTag": "T", "chargingProfile": {"x": 1}}, None)
         _request("RemoteStartTransaction", {"idTag": "T", "chargingProfile": 1}, TYPE)
         _request("Reset", {"type": "Soft"}, None)
     finally:
         schema._table = real
-    assert schema._table("no_such_profile") is None
+    assert schema._table({}, "no_such_profile") == ""
+
+
+def test_profile_of_others():
+    """What a charge point does not serve is not checked, though the build has its table; a wrong name still is."""
+    for profiles, want in ((None, MISSING), (("core", "reservation"), MISSING), (("core",), None), ((), None)):
+        code, _ = _code(
+            lambda action, payload, rest=profiles: schema.check_request(action, payload, rest), "ReserveNow", {}
+        )
+        assert code == want, profiles
+    for action, want in (("reserveNow", "NotImplemented"), ("Authorize", "NotSupported")):
+        assert _code(lambda action, payload: schema.check_request(action, payload, ()), action, {})[0] == want
+
+
+def test_each_module_is_loaded_once():
+    loaded = []
+    real = schema.cold
+
+    def counting(name):
+        loaded.append(name)
+        return real(name)
+
+    schema.cold = counting
+    try:
+        entry = {"idTag": "T", "idTagInfo": {"status": "Accepted", "expiryDate": "2026-01-21T09:52:30Z"}}
+        rows = {"listVersion": 1, "updateType": "Full", "localAuthorizationList": [entry] * 40}
+        _request("SendLocalList", rows, None)
+        assert sorted(loaded) == ["ocpp16.messages.core", "ocpp16.messages.local_auth", "ocpp16.timeparse"]
+    finally:
+        schema.cold = real
 
 
 def test_payload_is_not_changed():
