@@ -132,6 +132,9 @@ def ask(bits: int, profiles: list[str], messages: list[str]) -> list[Any]:
 
 WRONG: list[Any] = [None, True, 7, -8, 1.25, 2**53, "x", "", "x" * 11000, "2026-02-30T00:00:00Z", [], [3], {}, {"x": 1}]
 
+BARE: list[Any] = [[], "x", 7, True, [{}], 1.5]  # no objects
+NO_ID: list[Any] = [None, True, ["u"], {}]
+
 
 def defects(action: str, dice: random.Random) -> Iterator[tuple[Any, set[str]]]:
     """(payload, error codes that are right) of one action."""
@@ -221,7 +224,7 @@ def test_envelopes(bits: int) -> None:
     malformed, refused = {"malformed": 1}, {"refused_calls": 1}
     for n, action in enumerate(ACTIONS):
         uid = f"u{n}"
-        for payload in ([], "x", 7, True, [{}], 1.5):
+        for payload in BARE:
             cases.append(([2, uid, action, payload], "FormationViolation", malformed))
         for message in ([2, uid, action], [2, uid, action, {}, {}], [2, uid], [2, uid, {}, action], [2, uid, None, {}]):
             cases.append((message, "FormationViolation", malformed))
@@ -230,7 +233,7 @@ def test_envelopes(bits: int) -> None:
             cases.append(([2, uid, name, {}], "NotImplemented", refused))
         for kind in (0, 1, 5, -2, "2", 2.5, None, [2]):
             cases.append(([kind, uid, action, {}], None, malformed))
-        for odd in (None, True, [uid], {}):
+        for odd in NO_ID:
             cases.append(([2, odd, action, {}], None, malformed))
         if action in UP - DOWN:
             cases += [([2, uid, action, payload], "NotSupported", refused) for payload in ({}, {"x": 1})]
