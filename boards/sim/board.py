@@ -4,7 +4,10 @@ NAME = "sim"
 HAL = "unix"
 
 _MAX_CONNECTORS = 16
-_KEYS = ("sim", "connectors", "lock", "contactor", "plug_switch", "sees_pack", "max_mv", "max_ma", "max_w", "bms")
+_KEYS = (
+    "sim", "connectors", "lock", "contactor", "contactor_feedback", "enable", "plug_switch", "sees_pack",
+    "max_mv", "max_ma", "max_w", "bms",
+)  # fmt: skip
 _BMS = "rivot_can jbd_uart daly_uart"  # one text: names would stay in RAM
 
 
@@ -12,7 +15,8 @@ def describe(preset):
     """Return the board for the "board" object of the factory file.
 
     preset -- "sim": "host:port" of the simulator's control port P (required); "connectors" 1..16;
-    "lock", "contactor", "plug_switch", "sees_pack" -- bools; "max_mv", "max_ma", "max_w" -- ints > 0;
+    "lock", "contactor", "contactor_feedback", "enable", "plug_switch", "sees_pack" -- bools;
+    "max_mv", "max_ma", "max_w" -- ints > 0;
     "bms" -- "rivot_can", "jbd_uart" or "daly_uart".
     ValueError: says which of them is wrong. Shape of the result: boards/README.md.
     """
@@ -43,6 +47,8 @@ def describe(preset):
                 "bms_bus": (bms[0], "tcp://%s:%d" % (host, base + 10 * n + bms[1])),
                 "contactor": _bool(preset, "contactor", True),
                 "contactor_ms": 50,
+                "contactor_feedback": _bool(preset, "contactor_feedback", False),
+                "enable": _bool(preset, "enable", False),
                 "lock": _bool(preset, "lock", False),
                 "plug_switch": _bool(preset, "plug_switch", False),
                 "sees_pack": _bool(preset, "sees_pack", True),

@@ -137,6 +137,10 @@ class App:
         """Async callable that opens a stream of the HAL."""
         return lambda: self.hal.open_stream(spec)
 
-    def contactor(self, number):
-        """Callable that drives a connector's contactor."""
-        return lambda closed: self.hal.output("contactor", number, closed)
+    def output(self, number, name):
+        """Callable that drives an output of a connector."""
+        return lambda value: self.hal.output(name, number, value)
+
+    def auxiliary(self, number):
+        """Callable that tells whether a connector's contactor is closed."""
+        return lambda: self.hal.input("contactor", number)

@@ -56,18 +56,21 @@ def _add_outlet(app, number, board, limits, get):
     max_mv, max_ma, max_w = [
         min(limits[unit], get("power." + unit) or limits[unit]) for unit in ("max_mv", "max_ma", "max_w")
     ]
-    module = RivotModule(module_bus, clock, get("power.current_scale_x10"), get("power.module_timeout_ms"))
+    module = RivotModule(module_bus, clock, get("power.current_scale_x10"), get("power.module_timeout_ms"),
+                         get("power.offline_limits"))  # fmt: skip
     bms, bms_bus = _bms(app, number, board["bms_bus"], get)
     gate = Gate(
         module,
         clock,
         app.log,
-        app.contactor(number) if board["contactor"] else None,
+        app.output(number, "contactor") if board["contactor"] else None,
         board["contactor_ms"],
         get("power.off_deadline_ms"),
         get("power.start_ma"),
         get("power.ramp_ma_s"),
         get("power.fault_hold_ms"),
+        app.output(number, "enable") if board["enable"] else None,
+        app.auxiliary(number) if board["contactor"] and board["contactor_feedback"] else None,
     )
     register = Register("%s/meter%d.json" % (hal.data_dir, number), clock, app.log, max_w)
     meter = Meter(clock, register.load())

@@ -7,7 +7,9 @@ InputsLost OtherError
 DoorOpen OtherError
 ExternalFault OtherError
 OffNotConfirmed PowerSwitchFailure
+ContactorWelded PowerSwitchFailure
 OutputOverVoltage OverVoltage
+VehicleLimitExceeded OverCurrentFailure
 OutputOverCurrent OverCurrentFailure
 OverTemperature HighTemperature
 TemperatureSensor InternalError

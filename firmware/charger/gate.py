@@ -1,8 +1,8 @@
 """The power output of one connector: the only writer of the module's set-points and of its on/off.
 
-    OFF -> ARMING -> ENERGISING -> RUNNING
-     ^        \\          |           /
-     +-------- STOPPING <+----------+     off() leads here from everywhere
+OFF -> ARMING -> ENERGISING -> RUNNING
+ ^        \\          |           /
+ +-------- STOPPING <+----------+     off() leads here from everywhere
 """
 
 from micropython import const
@@ -16,7 +16,8 @@ STATE_NAMES = ("OFF", "ARMING", "ENERGISING", "RUNNING", "STOPPING")
 
 # Faults
 OFF_NOT_CONFIRMED = const(1)
-START_FAILED = const(2)
+WELDED = const(2)  # the contactor stays closed
+START_FAILED = const(3)
 
 _ECHO_MV = const(100)  # the module counts in 1/1024 V ...
 _ECHO_MA = const(100)  # ... and 1/30.5 A
@@ -31,25 +32,31 @@ _RETRY_MS = const(500)
 _START_MS = const(2500)  # a start attempt takes no longer
 _ATTEMPTS = const(3)  # failed starts in a row that make a fault
 _STEADY_MS = const(30_000)  # a life this long makes the earlier start attempts forgotten
+_OPENS_MS = const(500)  # a contactor is open by then, bounce included
 
 
 class Gate:
     """Start and stop sequence of the power module.
 
-    module    -- power driver; contactor -- callable(bool) or None where the board has none
+    module    -- power driver
+    contactor, enable -- callable(bool) or None where the board has none. The enable line is the way to
+                 switch off that needs no bus: it falls with off(), before the frames
+    closed    -- callable: the contactor's auxiliary contact (True, False, None unknown); None where there is none
     close_ms  -- the contactor needs this to close
     off_deadline_ms -- an off that is not confirmed by then is a fault, and the contactor opens anyway
     start_ma, ramp_ma_s -- first current, and how fast it rises. Lowering is immediate
     hold_ms   -- no start for this long after hold()
-    fault     -- None, OFF_NOT_CONFIRMED or START_FAILED; stays until clear_fault()
+    fault     -- None, OFF_NOT_CONFIRMED, WELDED or START_FAILED; stays until clear_fault()
     """
 
     def __init__(self, module, clock, log, contactor=None, close_ms=100, off_deadline_ms=2000,
-                 start_ma=1000, ramp_ma_s=20_000, hold_ms=10_000):  # fmt: skip
+                 start_ma=1000, ramp_ma_s=20_000, hold_ms=10_000, enable=None, closed=None):  # fmt: skip
         self._module = module
         self._clock = clock
         self._log = log
         self._contactor = contactor
+        self._enable = enable
+        self._aux = closed
         self._close_ms = close_ms
         self._off_deadline_ms = off_deadline_ms
         self._start_ma = start_ma
@@ -102,8 +109,13 @@ class Gate:
             self._late = False
         self.set_ma = 0
         try:
-            self._module.off()
+            if self._enable is not None:
+                self._enable(False)
         except Exception:  # noqa: BLE001 - also called where nothing may go wrong; poll() tries again
+            pass
+        try:
+            self._module.off()
+        except Exception:  # noqa: BLE001 - as above
             pass
 
     def hold(self):
@@ -111,8 +123,8 @@ class Gate:
         self._block(self._hold_ms)
 
     def clear_fault(self):
-        """Forget the latched fault. Returns False (and keeps it) unless the output is confirmed off."""
-        if self.state != OFF or self.is_blocked():
+        """Forget the latched fault. Returns False (and keeps it) unless the output is confirmed off, contactor too."""
+        if self.state != OFF or self.is_blocked() or (self._aux is not None and self._aux() is not False):
             return False
         self.fault = None
         self.failed_starts = 0
@@ -122,11 +134,17 @@ class Gate:
         """Carry out the interlock's decision. Call on every change and at least every 100 ms."""
         state = self.state
         if state == OFF:
+            if self._closed is None and self._enable is not None:
+                self._enable(False)
             self._drive(False)
             if self._module.echo_on or (self._module.terminal_ma() or 0) >= 500:  # on, and not by us
                 self._late, self._was_on = False, True
                 self._enter(STOPPING)
                 self.off()
+            elif self._aux is not None and self._aux() and not 0 <= self._passed(self._since) < _OPENS_MS:
+                if self.fault is None:
+                    self._log.error("gate", "the contactor does not open")
+                self.fault = WELDED
             elif allowed and self.fault is None and not self.is_blocked():
                 self._enter(ARMING)
                 self._send(False, mv, min(ma, self._start_ma))
@@ -165,8 +183,13 @@ class Gate:
     def _energising(self, mv, ma):
         module = self._module
         if not self._was_on:
-            if self._passed(self._step_at) >= self._close_ms:
+            if self._aux is None:
+                if self._passed(self._step_at) >= self._close_ms:
+                    self._on(mv, ma)
+            elif self._aux():
                 self._on(mv, ma)
+            elif self._failed():
+                self._log.warn("gate", "the contactor does not close")
             return
         if mv != self.set_mv or ma < self.set_ma:
             self._send(True, mv, min(ma, self.set_ma))
@@ -180,6 +203,9 @@ class Gate:
             self._send(True, self.set_mv, self.set_ma)
 
     def _running(self, mv, ma):
+        if self._aux is not None and self._aux() is False:
+            self._fail("the contactor opened by itself")
+            return
         if self._module.echo_on is False:  # the module left by itself: never back without the sequence
             if self._drop_at is None:
                 self._drop_at = self._clock.ticks_ms()
@@ -217,6 +243,8 @@ class Gate:
     def _on(self, mv, ma):
         self._was_on = True
         self._on_at = self._clock.ticks_ms()
+        if self._enable is not None:
+            self._enable(True)
         self._send(True, mv, min(ma, self.set_ma))
 
     def _failed(self):

@@ -209,7 +209,7 @@ class Outlet:
         s.plugged = self._plug.update(
             bms.silent_ms(), self._in_session(), self._has_switch and hal.input("plug", self.number)
         )
-        s.module_healthy = module.is_healthy()
+        s.module_healthy = module.is_healthy() and module.is_guarded()
         s.module_bus_up = self._module_bus.is_up
         s.bms_bus_up = self._bms_bus.is_up
         s.terminal_mv = module.terminal_mv()

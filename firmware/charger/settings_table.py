@@ -42,6 +42,7 @@ power.max_w;int;0;0..60000;R;W;output limit; 0: that of the board
 power.heating_max_ma;int;10000;0..400000;R;mA;limit while the BMS asks for heating
 power.current_scale_x10;int;305;1..10000;R;;module current steps per ampere, times 10
 power.module_timeout_ms;int;3000;500..10000;R;ms;module silence that cuts the power
+power.offline_limits;bool;false;;R;;the module must accept 0 A for the time without CAN, or nothing starts
 power.derate_dc;int;600;0..1500;R;0.1 degC;current falls from here ...
 power.stop_dc;int;700;0..1500;R;0.1 degC;... to nothing here
 power.over_mv;int;500;0..5000;R;mV;terminal voltage may exceed the BMS limit by this

@@ -9,8 +9,8 @@ from cold import cold
 from micropython import const
 
 _LINE = const(512)
-_LEVELS = ("estop", "door", "plug", "fault", "lock")
-_UNKNOWN_IS_NONE = ("estop", "door", "lock")
+_LEVELS = ("estop", "door", "plug", "fault", "lock", "contactor")
+_UNKNOWN_IS_NONE = ("estop", "door", "lock", "contactor")
 _SYSTEM = "hal.unix_system"
 
 

@@ -197,7 +197,7 @@ def test_a_stuck_bms_repeats_and_a_silent_or_corrupt_one_says_nothing_valid() ->
         await bms.expect(frames.BMS_REQUEST)
         await sim.cmd("bms", stuck=True)
         await sim.cmd("ev", allow=False, max_current=5)
-        for _ in range(5):
+        for _ in range(6):
             assert (await bms.expect(frames.BMS_REQUEST))["ChargeControl"] == 0
         await sim.cmd("bms", stuck=False, corrupt=True)
         sent = sum((await sim.state())["sent"]["bms"].values())
@@ -454,9 +454,10 @@ def test_plug_without_soc_brings_the_same_charge_again() -> None:
 def test_the_contactor_of_the_board_breaks_the_path() -> None:
     async def scene(sim: SimClient, charger: MiniCharger, bms: Wire) -> None:
         reader, writer = await open_line(sim.address.io)
-        levels = [json.loads(await reader.readline()) for _ in range(5)]
+        levels = [json.loads(await reader.readline()) for _ in range(6)]
         assert levels == [
-            {"input": name, "connector": 1, "value": False} for name in ("estop", "door", "plug", "fault", "lock")
+            {"input": name, "connector": 1, "value": False}
+            for name in ("estop", "door", "plug", "fault", "lock", "contactor")
         ]
 
         async def contactor(value: bool) -> None:
@@ -471,7 +472,14 @@ def test_the_contactor_of_the_board_breaks_the_path() -> None:
         await sim.wait_state(lambda state: state["module"]["output_voltage"] == 84.0)
         assert (await sim.state())["current"] == 0.0
         await contactor(True)
+        assert json.loads(await reader.readline()) == {"input": "contactor", "connector": 1, "value": True}
         await sim.wait_state(lambda state: state["current"] == 10.0 and state["contactor"])
+        await sim.cmd("fault", kind="jam", active=True)  # it falls open, and its auxiliary contact says so
+        assert json.loads(await reader.readline()) == {"input": "contactor", "connector": 1, "value": False}
+        assert (await sim.state())["current"] == 0.0
+        await sim.cmd("fault", kind="jam", active=False)
+        assert json.loads(await reader.readline()) == {"input": "contactor", "connector": 1, "value": True}
+        await sim.wait_state(lambda state: state["current"] == 10.0)
         await contactor(False)
         await sim.wait_event("alarm", alarm="contactor_opened_under_load")
         assert (await sim.state())["current"] == 0.0
@@ -490,7 +498,7 @@ def test_the_contactor_of_the_board_breaks_the_path() -> None:
 def test_a_bolt_locks_the_plug_unless_it_is_jammed() -> None:
     async def scene(sim: SimClient, charger: MiniCharger, bms: Wire) -> None:
         reader, writer = await open_line(sim.address.io)
-        for _ in range(5):
+        for _ in range(6):
             await reader.readline()  # the levels at the start
 
         async def lock(value: bool) -> None:
@@ -510,6 +518,50 @@ def test_a_bolt_locks_the_plug_unless_it_is_jammed() -> None:
         assert (state["lock"], state["bolt"], state["inputs"]["lock"]) == (False, True, True)
         await sim.cmd("fault", kind="lock", active=False)
         assert await feedback() == {"input": "lock", "connector": 1, "value": False}
+
+    play(scene)
+
+
+def test_the_enable_line_stops_the_converter() -> None:
+    async def scene(sim: SimClient, charger: MiniCharger, bms: Wire) -> None:
+        _, writer = await open_line(sim.address.io)
+        await sim.cmd("plug")
+        await charger.start(amperes=10)
+        await sim.wait_state(lambda state: state["current"] == 10.0 and state["enable"] is None)
+
+        async def enable(value: bool) -> None:
+            start = await seq(sim)
+            writer.write(json.dumps({"output": "enable", "connector": 1, "value": value}).encode() + b"\n")
+            await sim.wait_event("enable", since=start, value=value)
+
+        await enable(False)
+        await sim.wait_state(lambda state: state["current"] == 0.0)
+        await enable(True)
+        await sim.wait_state(lambda state: state["current"] == 10.0)
+        writer.close()
+        await sim.wait_state(lambda state: state["enable"] is False and state["current"] == 0.0)
+
+    play(scene)
+
+
+def test_offline_registers_rule_while_the_bus_is_silent() -> None:
+    async def scene(sim: SimClient, charger: MiniCharger, bms: Wire) -> None:
+        await sim.cmd("plug")
+        await sim.cmd("module", offline="registers", offline_ms=300)
+        start = await seq(sim)
+        await charger.start(amperes=10)
+        await sim.wait_event("module_offline", since=start, output=True)  # never written: full power
+        await sim.wait_state(lambda state: state["current"] > 30.0)
+        await charger.command(0x01, OfflineVoltage=48.0)
+        assert (await charger.echo(0x01))["OfflineVoltage"] == 48.0
+        start = await seq(sim)
+        await charger.command(0x04, OfflineCurrent=0.0)
+        assert (await charger.echo(0x04))["OfflineCurrent"] == 0.0
+        await sim.wait_event("module_offline", since=start, output=False)
+        await sim.wait_state(lambda state: state["current"] == 0.0)
+        await sim.cmd("module", offline_registers=False)
+        await charger.command(0x04, OfflineCurrent=0.0)
+        assert (await charger.echo(0x04))["AckCode"] == 0x21
 
     play(scene)
 

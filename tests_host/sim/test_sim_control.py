@@ -220,7 +220,7 @@ def test_io_lines() -> None:
                     message: dict[str, Any] = json.loads(await reader.readline())
                     return message
 
-            levels = [await line() for _ in range(10)]
+            levels = [await line() for _ in range(12)]
             assert [message for message in levels if message["value"]] == [
                 {"input": "estop", "connector": 2, "value": True}
             ]

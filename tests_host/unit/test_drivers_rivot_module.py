@@ -517,3 +517,41 @@ def test_any_frame_is_survived():
         mv, temperature = module.terminal_mv(), module.temperature_dc()
         assert mv is None or 0 <= mv <= 150_000
         assert temperature is None or 0 <= temperature <= 1250
+
+
+OFFLINE_VOLTAGE = b"\x01\x01\x00\x00\x00\x00\xc0\x00"
+OFFLINE_CURRENT = b"\x01\x04\x00\x00\x00\x00\x00\x00"
+
+
+def test_offline_limits_are_part_of_the_cycle_only_where_wanted():
+    module, clock = make()
+    assert module.is_guarded()
+    assert not {OFFLINE_VOLTAGE, OFFLINE_CURRENT} & {data for _, _, data, _ in run(module, clock, 3000)}
+    module, clock = make(offline_limits=True)
+    at = {}
+    for now, can_id, data, _ in run(module, clock, 5000):
+        if can_id == CONTROL:
+            at.setdefault(data, []).append(now)
+    assert set(at) == {OFF, ZERO_VOLTAGE, ZERO_CURRENT, OFFLINE_VOLTAGE, OFFLINE_CURRENT}
+    for times in at.values():  # each of the five as often as each of three without them
+        assert all(later - earlier <= 1000 for earlier, later in zip(times, times[1:])), times
+
+
+def test_offline_limits_count_only_as_long_as_the_module_holds_them():
+    module, clock = make(offline_limits=True)
+
+    def answer(data):
+        return module.feed(CONTROL_ANSWER, FLAG_EXT, data)
+
+    assert not module.is_guarded()
+    assert answer(OFFLINE_VOLTAGE) and not module.is_guarded()
+    assert answer(OFFLINE_CURRENT) and module.is_guarded()
+    answer(b"\x01\x04\x00\x00\x00\x00\x03\x93")  # the module was reset and has its own value
+    assert not module.is_guarded()
+    answer(OFFLINE_CURRENT)
+    assert module.is_guarded()
+    answer(b"\x21\x04\x00\x00\x00\x00\x00\x00")  # refused: no younger for it
+    assert module.refused == 1
+    clock.advance(3000)
+    assert not module.is_guarded()
+    assert answer(b"\x21\x01\x00\x00\x00\x00\xc0\x00") and not module.is_guarded()

@@ -12,6 +12,7 @@ from charger.gate import (
     START_FAILED,
     STATE_NAMES,
     STOPPING,
+    WELDED,
     Gate,
 )  # fmt: skip
 
@@ -84,11 +85,14 @@ class Bench:
         self.module = FakeModule(self.clock)
         self.log = FakeLog()
         self.contactor = []
+        self.moves = True  # the contactor follows
+        self.closed = False  # what its auxiliary contact says
         self.gate = Gate(self.module, self.clock, self.log, self._drive if contactor else None, **options)
         self.states = [OFF]
 
     def _drive(self, closed):
         self.contactor.append((closed, self.module.powered, self.module.out_ma))
+        self.closed = closed if self.moves else self.closed
 
     def go(self, ms, allowed=True, mv=84_000, ma=30_000, until=None):
         for passed in range(0, ms, STEP):
@@ -409,3 +413,97 @@ def test_six_days_of_one_state_change_nothing():
     bench.clock.advance(7 * 24 * 3600 * 1000)
     bench.go(3000)
     assert bench.gate.state == RUNNING
+
+
+# -- enable line and auxiliary contact, where the board has them
+
+
+def with_aux(**options):
+    bench = Bench(closed=lambda: bench.closed, **options)
+    return bench
+
+
+def test_enable_line_rises_before_on_and_falls_with_off():
+    levels = []
+    bench = Bench(enable=lambda level: levels.append((level, bench.module.on, bench.module.offs)))
+    bench.go(STEP)
+    assert levels == [(False, False, 0)]  # driven low from the start, whatever it was
+    bench.go(3000, until=RUNNING)
+    assert levels[1:] == [(True, False, 0)]
+    bench.gate.off()
+    assert levels[2] == (False, True, 0)  # before any frame
+    bench.go(1000, allowed=False, until=OFF)
+    assert bench.gate.state == OFF and not any(level for level, _, _ in levels[2:])
+
+
+def test_enable_line_that_raises_does_not_stop_the_off_frame():
+    def broken(level):
+        raise OSError(5)
+
+    bench = Bench().run()
+    bench.gate._enable = broken
+    bench.gate.off()
+    assert bench.gate.state == STOPPING and bench.module.offs == 1
+
+
+def test_on_waits_for_the_auxiliary_contact():
+    bench = with_aux(close_ms=0)
+    bench.moves = False
+    bench.go(2000)
+    assert bench.gate.state == ENERGISING and not bench.module.on
+    bench.closed = True
+    bench.go(1000, until=RUNNING)
+    assert bench.gate.state == RUNNING
+
+
+def test_contactor_that_never_closes_is_a_failed_start():
+    for says in (False, None):
+        bench = with_aux()
+        bench.moves = False
+        bench.closed = says
+        bench.go(20_000)
+        assert bench.gate.fault == START_FAILED and bench.gate.state == OFF
+        assert not any(on for on, _, _ in bench.module.sent)
+        assert any("does not close" in text for _, _, text in bench.log.lines)
+
+
+def test_contactor_that_opens_by_itself_is_off_at_once():
+    bench = with_aux().run()
+    bench.closed = False
+    offs = bench.module.offs
+    bench.gate.poll(True, 84_000, 30_000)
+    assert bench.gate.state == STOPPING and bench.module.offs == offs + 1 and bench.gate.failed_starts == 1
+    bench = with_aux().run()
+    bench.closed = None  # not known for a moment: the inputs have their own fault
+    bench.go(100)
+    assert bench.gate.state == RUNNING
+
+
+def test_welded_contactor_is_a_latched_fault():
+    bench = with_aux().run()
+    bench.moves = False
+    bench.gate.off()
+    bench.go(1000, allowed=False, until=OFF)
+    bench.go(480, allowed=False)
+    assert bench.gate.fault is None  # it may still be on its way
+    bench.go(60, allowed=False)
+    assert bench.gate.fault == WELDED
+    bench.go(5000)
+    assert bench.gate.state == OFF and not bench.gate.clear_fault()  # never a start, never forgotten while closed
+    bench.closed = None
+    assert not bench.gate.clear_fault()
+    bench.closed = False
+    assert bench.gate.clear_fault()
+    bench.moves = True
+    bench.go(3000)
+    assert bench.gate.state == RUNNING
+
+
+def test_contactor_that_is_welded_at_power_up_is_found():
+    bench = with_aux()
+    bench.moves = False
+    bench.closed = True
+    bench.go(2000, allowed=False)
+    assert bench.gate.fault == WELDED
+    bench.go(3000)
+    assert bench.gate.state == OFF and bench.module.sent == []

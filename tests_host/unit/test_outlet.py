@@ -78,6 +78,7 @@ class Module:
         self.echo_on, self.echo_mv, self.echo_ma = False, 0, 0
         self.out_mv, self.out_ma = 76_400, 0
         self.temperature, self.sensor_fault = 265, False
+        self.guarded = True
         self.offs = 0
         self.ticks = 0
         self.breaks = False
@@ -117,6 +118,9 @@ class Module:
 
     def is_healthy(self):
         return self.healthy
+
+    def is_guarded(self):
+        return self.guarded
 
     def terminal_mv(self):
         return self.out_mv
@@ -460,6 +464,14 @@ def test_faults_and_their_names():
     def level(name):
         return lambda b: b.hal.levels.update({name: True})
 
+    def over_vehicle(bench):
+        bench.module.out_ma = 33_100  # a tenth above its 30 A
+
+    def over_profile(bench):
+        bench.outlet.permit(True, 10_000)
+        bench.go(200)
+        bench.module.out_ma = 13_000
+
     for change, after_ms, fault, reason in (
         (level("estop"), 40, ("OtherError", "EmergencyStop", ""), "EmergencyStop"),
         (lambda b: b.hal.levels.update(estop=None), 1050, ("OtherError", "InputsLost", ""), "Other"),
@@ -467,17 +479,19 @@ def test_faults_and_their_names():
         (level("fault"), 40, ("OtherError", "ExternalFault", ""), "Other"),
         (lambda b: b.hal.levels.update(fault="isolation"), 40, ("OtherError", "ExternalFault", "isolation"), "Other"),
         (lambda b: setattr(b.module, "out_mv", 84_600), 40, ("OverVoltage", "OutputOverVoltage", ""), "Other"),
-        (lambda b: setattr(b.module, "out_ma", 34_000), 2050, ("OverCurrentFailure", "OutputOverCurrent", ""), "Other"),
+        (over_vehicle, 450, ("OverCurrentFailure", "VehicleLimitExceeded", ""), "Other"),
+        (over_profile, 2050, ("OverCurrentFailure", "OutputOverCurrent", ""), "Other"),
         (lambda b: setattr(b.module, "temperature", 700), 40, ("HighTemperature", "OverTemperature", ""), "Other"),
         (lambda b: setattr(b.module, "temperature", None), 5050, ("InternalError", "TemperatureSensor", ""), "Other"),
         (lambda b: setattr(b.module, "healthy", False), 5050, ("InternalError", "PowerModuleLost", ""), "Other"),
+        (lambda b: setattr(b.module, "guarded", False), 5050, ("InternalError", "PowerModuleLost", ""), "Other"),
         (lambda b: setattr(b.pm_bus, "up", False), 5050, ("InternalError", "PowerModuleLost", ""), "Other"),
         (lambda b: b.outlet.make_safe(), 40, ("InternalError", "Software", ""), "Other"),
     ):
         bench = Bench().charge()
         change(bench)
         bench.go(after_ms - 100)
-        if after_ms > 1000:
+        if after_ms > 400:
             assert bench.outlet.fault() is None, fault
         bench.go(100)
         assert bench.outlet.fault() == fault, (bench.outlet.fault(), fault)

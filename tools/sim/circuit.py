@@ -24,6 +24,8 @@ class Circuit:
     contactor: bool | None = None
     """None: nobody ever commanded one, so none is fitted and the path conducts."""
     welded: bool = False
+    jammed: bool = False
+    """The contactor does not close, or falls open."""
     voltage: float = 0.0
     """Terminals, V."""
     current: float = 0.0
@@ -36,7 +38,7 @@ class Circuit:
     @property
     def conducting(self) -> bool:
         """True when the module's output and the terminals are one node."""
-        return self.welded or self.contactor is not False
+        return self.welded or (self.contactor is not False and not self.jammed)
 
     @property
     def is_flowing(self) -> bool:

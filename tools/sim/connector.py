@@ -13,7 +13,7 @@ from .circuit import Circuit
 from .events import EventLog
 from .module import PowerModule
 
-FAULT_KINDS = ("input", "module", "mains", "overtemperature", "weld", "lock")
+FAULT_KINDS = ("input", "module", "mains", "overtemperature", "weld", "jam", "lock")
 _BOLT_S = 0.05  # the time a bolt needs
 _HOT_C = 85.0  # above the 70 degC at which a charger has to stop, below the module's own trip
 
@@ -32,7 +32,7 @@ class Connector:
         """SoC in % of the vehicle that comes when `plug` names none."""
         self.alarms: dict[str, float] = {}
         """Alarm -> monotonic time, since the last plug-in."""
-        self.outputs: dict[str, Any] = {"contactor": False, "lock": False, "led": None}
+        self.outputs: dict[str, Any] = {"contactor": False, "enable": False, "lock": False, "led": None}
         self.faults: set[str] = set()
         self.bolt = False
         """Is the plug locked in? Follows the output `lock`, unless the bolt is jammed."""
@@ -157,26 +157,35 @@ class Connector:
     # --- the board
 
     def output(self, name: str, value: Any) -> None:
-        """The board drives an output; a contactor counts as fitted from its first command on."""
+        """The board drives an output; contactor and enable line count as fitted from their first command on."""
         self.refresh()
-        if self.outputs[name] != value or (name == "contactor" and self.circuit.contactor is None):
+        fitted = {"contactor": self.circuit.contactor, "enable": self.circuit.stage.enable}
+        if self.outputs[name] != value or fitted.get(name, value) is None:
             self.outputs[name] = value
             self._events.add(name, self.number, value=value)
         if name == "lock":
             self._bolt_due = time.monotonic() + _BOLT_S
-        if name != "contactor":
-            return
-        if not value and self.circuit.is_flowing and not self.circuit.welded:
-            self._alarm("contactor_opened_under_load")
-            self.circuit.contactor = value
-            self.circuit.interrupt()
+        elif name == "enable":
+            self.circuit.stage.enable = value
+        elif name == "contactor":
+            self._move_contactor(value, self.circuit.jammed)
+
+    def _move_contactor(self, closed: bool | None, jammed: bool) -> None:
+        circuit = self.circuit
+        flowing = circuit.is_flowing
+        circuit.contactor, circuit.jammed = closed, jammed
+        if flowing and not circuit.conducting:
+            if not jammed:
+                self._alarm("contactor_opened_under_load")
+            circuit.interrupt()
             self._watch_flow(time.monotonic())
-        self.circuit.contactor = value
 
     def board_gone(self) -> None:
         """The board lost power or its link: its contactor falls open."""
         if self.circuit.contactor is not None:
             self.output("contactor", False)
+        if self.circuit.stage.enable is not None:
+            self.output("enable", False)
 
     def fault(self, kind: str, active: bool) -> None:
         """Let one thing break, or repair it."""
@@ -192,6 +201,8 @@ class Connector:
             self.module.options_changed()
         elif kind == "weld":
             self.circuit.welded = active
+        elif kind == "jam":
+            self._move_contactor(self.circuit.contactor, active)
 
     # --- supervision
 
@@ -248,6 +259,7 @@ class Connector:
             "output_on": stage.enabled,
             "contactor": circuit.contactor is True,
             "contactor_fitted": circuit.contactor is not None,
+            "enable": stage.enable,
             "lock": self.outputs["lock"],
             "bolt": self.bolt,
             "led": self.outputs["led"],

@@ -84,6 +84,7 @@ COMMANDS: dict[str, Command] = {
             "temperature": nullable(_CELSIUS),
             "nan": boolean,
             "offline": choice(*OFFLINE),
+            "offline_registers": boolean,
             "offline_ms": number(100, 600_000),
             "needs_both": boolean,
             "ramp": number(1, 10_000),
@@ -237,9 +238,7 @@ class Control:
         return {}
 
     async def _fault(self, connector: int, active: bool, kind: str = "input") -> dict[str, Any]:
-        self._site.connectors[connector].fault(kind, active)
-        if kind == "input":
-            self._site.line("fault", connector, active)
+        self._site.fault(connector, kind, active)
         return {}
 
     async def _bus(

@@ -9,8 +9,8 @@ from typing import Any
 
 from .lineserver import LineServer
 
-INPUTS = ("estop", "door", "plug", "fault", "lock")
-OUTPUTS = ("contactor", "lock", "led")
+INPUTS = ("estop", "door", "plug", "fault", "lock", "contactor")
+OUTPUTS = ("contactor", "enable", "lock", "led")
 _LIMIT = 4096  # bytes in one line
 
 

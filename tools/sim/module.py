@@ -19,14 +19,21 @@ from .events import EventLog
 from .noise import damage, garbage_source
 from .timing import Periodic, Rate
 
-OFFLINE = ("off", "hold", "full")
+OFFLINE = ("off", "hold", "full", "registers")
 STUCK_ON = "on"
 _HEADER = 0x01
 _ACK, _REFUSED = 0x01, 0x21
 _VOLTAGE, _CURRENT, _OUTPUT = 0x00, 0x03, 0x32
+_OFFLINE_VOLTAGE, _OFFLINE_CURRENT = 0x01, 0x04
 _T_VOLTAGE, _T_CURRENT, _T_79, _T_TEMPERATURE, _T_83 = 0x84, 0x82, 0x79, 0x80, 0x83
 _FULL_V = 84.0  # offline set-point of a module that runs to full power when the bus goes silent
 _BOTH_GROUPS_S = 3.0
+_SETPOINTS = {  # function -> what it is called in events, signal of the DBC
+    _VOLTAGE: ("voltage", "VoltageSetpoint"),
+    _CURRENT: ("current", "CurrentSetpoint"),
+    _OFFLINE_VOLTAGE: ("offline_voltage", "OfflineVoltage"),
+    _OFFLINE_CURRENT: ("offline_current", "OfflineCurrent"),
+}
 
 
 @dataclass
@@ -40,6 +47,7 @@ class ModuleOptions:
     latency_ms: float = 15.0
     no_echo: bool = False
     refuse: bool = False
+    offline_registers: bool = True
     temperature: float | None = None
     nan: bool = False
     offline: str = "off"
@@ -77,6 +85,9 @@ class PowerModule:
         self._control_t: float | None = None
         self._telemetry_t: float | None = None
         self._asked: dict[str, float] = {}  # set-points last seen on the bus
+        self.offline_voltage = _FULL_V
+        """Registers that rule while the bus is silent, V; offline_current in A, None: as much as there is."""
+        self.offline_current: float | None = None
         self._offline = False
         self._garbage: Rate | None = None
         self._garbage_frame = garbage_source(rng, frames.FROM_MODULE)
@@ -121,6 +132,10 @@ class PowerModule:
             elif options.offline == "full":
                 stage.voltage_setpoint, stage.current_setpoint, stage.on = _FULL_V, stage.max_current, True
                 self._events.add("module_offline", self._bus.connector, output=True)
+            elif options.offline == "registers":
+                amperes = stage.max_current if self.offline_current is None else self.offline_current
+                stage.voltage_setpoint, stage.current_setpoint, stage.on = self.offline_voltage, amperes, True
+                self._events.add("module_offline", self._bus.connector, output=amperes > 0)
         self._offline = silent
         stage.fault = self.hardware_fault or (options.needs_both and self._misses_a_group(now))
 
@@ -163,9 +178,7 @@ class PowerModule:
                 self.last_off, self.off_frames = now, self.off_frames + 1
                 self._events.add("output_off", connector, t=now)
             return
-        what, signal = (
-            ("voltage", "VoltageSetpoint") if values["Function"] == _VOLTAGE else ("current", "CurrentSetpoint")
-        )
+        what, signal = _SETPOINTS[int(values["Function"])]
         value = round(values[signal], 3)
         if self._asked.get(what) != value:
             self._asked[what] = value
@@ -174,23 +187,29 @@ class PowerModule:
     @property
     def setpoints(self) -> dict[str, float | None]:
         """Set-points last seen on the bus, V and A."""
-        return {"voltage": self._asked.get("voltage"), "current": self._asked.get("current")}
+        return {what: self._asked.get(what) for what in ("voltage", "current")}
 
     def _control(self, values: dict[str, int | float]) -> None:
         function, stage = int(values["Function"]), self._stage
-        obeys = not self.options.refuse and self.options.stuck is False
+        is_offline = function in (_OFFLINE_VOLTAGE, _OFFLINE_CURRENT)
+        refuses = self.options.refuse or (is_offline and not self.options.offline_registers)
+        obeys = not refuses and self.options.stuck is False
         self._circuit.advance(self._loop.time())
         if obeys:
             if function == _VOLTAGE:
                 stage.voltage_setpoint = float(values["VoltageSetpoint"])
             elif function == _CURRENT:
                 stage.current_setpoint = float(values["CurrentSetpoint"])
+            elif function == _OFFLINE_VOLTAGE:
+                self.offline_voltage = float(values["OfflineVoltage"])
+            elif function == _OFFLINE_CURRENT:
+                self.offline_current = float(values["OfflineCurrent"])
             else:
                 stage.on = values["OutputOff"] == 0
         if self.options.no_echo:
             return
         answer: dict[str, int | float] = {
-            "AckCode": _REFUSED if self.options.refuse else _ACK,
+            "AckCode": _REFUSED if refuses else _ACK,
             "Function": function,
             "Reserved2": 0,
         }
@@ -198,6 +217,10 @@ class PowerModule:
             answer["VoltageSetpoint"] = stage.voltage_setpoint
         elif function == _CURRENT:
             answer["CurrentSetpoint"] = stage.current_setpoint
+        elif function == _OFFLINE_VOLTAGE:
+            answer["OfflineVoltage"] = self.offline_voltage
+        elif function == _OFFLINE_CURRENT:
+            answer["OfflineCurrent"] = stage.max_current if self.offline_current is None else self.offline_current
         else:
             answer["OutputOff"] = 0 if stage.on else 1
         self._send(frames.encode(frames.CONTROL_RESPONSE, answer))

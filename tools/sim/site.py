@@ -80,16 +80,30 @@ class Site:
             self.events.add(name, number, active=active)
             self.io.set(name, number, active)
 
+    def fault(self, number: int, kind: str, active: bool) -> None:
+        """Break one thing, or repair it."""
+        self.connectors[number].fault(kind, active)
+        self.show_contactor(number)
+        if kind == "input":
+            self.line("fault", number, active)
+
+    def show_contactor(self, number: int) -> None:
+        """Bring the auxiliary contact's line up to date; without a contactor it stays open."""
+        circuit = self.connectors[number].circuit
+        self.io.set("contactor", number, circuit.contactor is not None and circuit.conducting)
+
     # --- what the board does
 
     def _output(self, number: int, name: str, value: Any) -> None:
         self.connectors[number].output(name, value)
+        self.show_contactor(number)
 
     def _board(self, connected: bool) -> None:
         self.events.add("board", connected=connected)
         if not connected:
-            for connector in self.connectors.values():
+            for number, connector in self.connectors.items():
                 connector.board_gone()
+                self.show_contactor(number)
 
     def _record(self, channel: str, frame: can.Message, from_charger: bool) -> None:
         if self._writer is not None:

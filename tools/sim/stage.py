@@ -32,6 +32,8 @@ class OutputStage:
     """Rise of the current in A/s."""
     fault: bool = False
     """Hardware failure: no output, whatever the register says."""
+    enable: bool | None = None
+    """Level of the enable line, None: not wired."""
     mains: bool = True
     ambient: float = 26.5
     temperature: float = 26.5
@@ -45,7 +47,7 @@ class OutputStage:
     @property
     def enabled(self) -> bool:
         """True while the converter runs."""
-        return self.on and self.mains and not self.fault and not self.tripped
+        return self.on and self.mains and not self.fault and not self.tripped and self.enable is not False
 
     @property
     def target_voltage(self) -> float:

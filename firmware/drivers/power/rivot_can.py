@@ -20,13 +20,15 @@ _ID_HEARTBEAT = const(0x18FF50E5)  # only its arrival means something
 
 _FN_VOLTAGE = const(0x00)  # V x 1024
 _FN_CURRENT = const(0x03)  # A x 30.5
+_FN_OFFLINE_VOLTAGE = const(0x01)  # what rules while CAN is silent, scales as above; not every module may have them
+_FN_OFFLINE_CURRENT = const(0x04)
 _FN_OUTPUT = const(0x32)  # byte 3: 0 on
 _FN_TEMPERATURE = const(0x80)
 _FN_MODULE_VOLTAGE = const(0x84)
 _TELEMETRY = b"\x84\x82\x79\x80\x83"
 
 _FIRST_MS = const(500)
-_CONTROL_MS = const(250)  # + 50 ms of tick: every 300 ms at the latest
+_CONTROL_MS = const(750)  # a round of all functions: one per 250 ms
 _TELEMETRY_MS = const(200)
 _OFF_MS = const(100)
 _OFF_MA = const(500)  # below this the output counts as without current
@@ -45,11 +47,15 @@ _MODULE_MV = const(5)
 _TEMPERATURE = const(6)
 _STATUS = const(7)  # 1 not charging, 2 charging, 0 neither
 _HEARTBEAT = const(8)
+_GUARD_MV = const(9)  # the offline registers hold what we wrote
+_GUARD_MA = const(10)
 
 _OUTPUT_ON = b"\x01\x32\x00\x00\x00\x00\x00\x00"
 _OUTPUT_OFF = b"\x01\x32\x00\x01\x00\x00\x00\x00"
 _ZERO_VOLTAGE = b"\x01\x00\x00\x00\x00\x00\x00\x00"
 _ZERO_CURRENT = b"\x01\x03\x00\x00\x00\x00\x00\x00"
+_OFFLINE_VOLTAGE = b"\x01\x01\x00\x00\x00\x00\xc0\x00"  # 48 V: below every pack
+_OFFLINE_CURRENT = b"\x01\x04\x00\x00\x00\x00\x00\x00"
 
 
 def float_milli(data, at):
@@ -95,9 +101,11 @@ class RivotModule:
 
     current_scale_x10 -- register counts per 10 A (305: the reference's 30.5 per ampere; a property of the module model)
     timeout_ms -- a value older than this is unknown
+    offline_limits -- keep 48 V and 0 A in the registers that rule while CAN is silent: modules of the Huawei family go
+    to full power then. is_guarded() tells whether the module holds them
     """
 
-    def __init__(self, can, clock, current_scale_x10=305, timeout_ms=3000):
+    def __init__(self, can, clock, current_scale_x10=305, timeout_ms=3000, offline_limits=False):
         self.on_power = None  # on_power(mv, ma), each valid terminal power frame
         self.bad_frames = 0
         self.refused = 0  # set-points that the module did not accept
@@ -117,7 +125,8 @@ class RivotModule:
         self._control_step = self._telemetry_step = 0
         self._off_due = None  # ticks of the next repetition of "off", None: nothing to repeat
         self._temperature_bad = False
-        self._values = Fresh(clock, timeout_ms, 9)
+        self._steps = 5 if offline_limits else 3
+        self._values = Fresh(clock, timeout_ms, 11)
 
     # -- commands
 
@@ -161,13 +170,15 @@ class RivotModule:
             else:
                 self._send_off()
         if clock.ticks_diff(now, self._control_due) >= 0:
-            self._control_due = clock.following(self._control_due, _CONTROL_MS)
+            self._control_due = clock.following(self._control_due, _CONTROL_MS // self._steps)
             step = self._control_step
-            self._control_step = (step + 1) % 3
+            self._control_step = (step + 1) % self._steps
             if step == 0:
                 self._send(_OUTPUT_ON if self._on else _OUTPUT_OFF)
-            else:
+            elif step < 3:
                 self._send(self._voltage_frame if step == 1 else self._current_frame)
+            else:
+                self._send(_OFFLINE_VOLTAGE if step == 3 else _OFFLINE_CURRENT)
         if clock.ticks_diff(now, self._telemetry_due) >= 0:
             self._telemetry_due = clock.following(self._telemetry_due, _TELEMETRY_MS)
             self._telemetry_frame[1] = _TELEMETRY[self._telemetry_step]
@@ -224,7 +235,7 @@ class RivotModule:
 
     def _take_control(self, data):
         function = data[1]
-        if function not in (_FN_OUTPUT, _FN_VOLTAGE, _FN_CURRENT):
+        if function not in (_FN_OUTPUT, _FN_VOLTAGE, _FN_CURRENT, _FN_OFFLINE_VOLTAGE, _FN_OFFLINE_CURRENT):
             self._keep(0x8100 | function, data)
             return False
         if data[0] & 0xF0:  # 0x21 "refused" in the Huawei family: not acknowledged, so the echo gets no younger
@@ -236,6 +247,10 @@ class RivotModule:
         raw = _word(data)
         if function == _FN_VOLTAGE:
             self._values.put(_ECHO_MV, _volts(raw))
+        elif function == _FN_OFFLINE_VOLTAGE:
+            self._values.put(_GUARD_MV, raw == 0xC000)
+        elif function == _FN_OFFLINE_CURRENT:
+            self._values.put(_GUARD_MA, raw == 0)
         else:
             self._values.put(_ECHO_MA, None if raw is None else (raw * 10_000 + self._scale // 2) // self._scale)
         return True
@@ -311,6 +326,10 @@ class RivotModule:
     def temperature_fault(self):
         """True: the last temperature answer cannot be true."""
         return self._temperature_bad
+
+    def is_guarded(self):
+        """The module holds our offline limits, or was not asked to."""
+        return self._steps == 3 or self._values.get(_GUARD_MV) is self._values.get(_GUARD_MA) is True
 
     def is_healthy(self):
         """At least two of heartbeat, terminal power and terminal status are fresh."""
