@@ -70,6 +70,8 @@ def describe(preset):
                 "bms_bus": bms_bus(preset, ("mcp2515", 2, "bms_cs", "bms_int", 8_000_000), 2),
                 "contactor": fitted["contactor"],
                 "contactor_ms": 100,
+                "contactor_feedback": False,
+                "enable": True,
                 "lock": False,
                 "plug_switch": fitted["plug_switch"],
                 "sees_pack": fitted["sees_pack"],

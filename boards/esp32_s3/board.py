@@ -78,6 +78,8 @@ def describe(preset):
                 "bms_bus": bms_bus(preset, ("mcp2515", 1, "bms_cs", "bms_int", 8_000_000), 1),
                 "contactor": fitted["contactor"],
                 "contactor_ms": 100,
+                "contactor_feedback": False,
+                "enable": True,
                 "lock": fitted["lock"],
                 "plug_switch": fitted["plug_switch"],
                 "sees_pack": fitted["sees_pack"],
