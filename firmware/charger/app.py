@@ -66,7 +66,9 @@ class App:
         and "off" is confirmed. At most 3 s.
         """
         self.off()
+        self.cp.closing = True
         for outlet in self.outlets:
+            outlet.connector.claim(None)
             outlet.connector.stop(reason)  # before a service that is still alive finds another reason
             outlet.permit(False)
         return cold(_SERVICES).end(self, reason)

@@ -28,6 +28,9 @@ RivotDataTransferTimeout RW int 10 1..300
 """,
 )
 
+# Modules of ocpp16.profiles that are built in
+PROFILES = ("core", "smart_charging", "local_auth", "reservation", "remote_trigger")
+
 
 def fill(app, board, settings, ocpp_defaults):
     """Build everything behind a new App.
@@ -41,6 +44,7 @@ def fill(app, board, settings, ocpp_defaults):
     vendor = app.vendor = VendorMessages(outlets, app.clock, get("vehicle.info_wait_ms"))
     cp = app.cp = _charge_point(app, get, ocpp_defaults)
     vendor.send = cp.send_data_transfer
+    vendor.reset = app.request_reset
     for outlet in app.outlets:
         outlet.connector = cp.connector(outlet.number)
     cp.restore("Reboot" if app.hal.reset_cause() == "watchdog" else "PowerLoss")
@@ -167,7 +171,7 @@ def _charge_point(app, get, defaults):
         boot,
         access.dial if access else None,
         app.vendor,
-        ("core", "smart_charging"),
+        PROFILES,
         config_rows=OCPP_ROWS + (cold("ocpp16.access").ROWS,),
         config_defaults=defaults,
         data_transfer_policy=app.transfer_policy,

@@ -4,6 +4,7 @@ It is the `Evse` of lib/ocpp16: questions, and `permit` as the one command. `eva
 about the power on every relevant frame; `tick` does what needs time, at least every 50 ms.
 """
 
+from cold import cold
 from fixed import fixed
 from micropython import const
 
@@ -46,7 +47,7 @@ class Outlet:
         self._bms_bus = bms_bus
         self._hal = hal
         self._log = log
-        self._has_lock = has_lock
+        self.has_lock = has_lock
         self._has_switch = has_switch
         self._lifetime = lifetime
         self._bms_timeout_ms = bms_timeout_ms
@@ -130,6 +131,10 @@ class Outlet:
 
     def is_settled(self):
         return self.gate.is_settled()
+
+    def unlock(self):
+        """Open the lock of the plug: a coroutine that returns whether it is open."""
+        return cold("charger.services").unlock(self._hal, self.number)
 
     def session_begin(self, _tx):
         self.meter.session_begin()
@@ -284,9 +289,7 @@ class Outlet:
             return
         if kind is not None:
             self.connector.stop("EmergencyStop" if kind == EMERGENCY_STOP else "Other")
-        elif not s.plugged:
-            self.connector.stop("EVDisconnected")
-        elif forbids or silent:  # silent, but the plug switch says that it is there
+        elif s.plugged and (forbids or silent):  # silent, but the plug switch says that it is there
             self.connector.stop("Other")
 
     def _tell(self):
@@ -304,11 +307,11 @@ class Outlet:
             light = "fault"
         elif self.gate.state == RUNNING:
             light = "charging"
-        show = (light, self._in_session())
+        show = (light, self.connector is not None and self.connector.locked)
         if show != self._shown:
             self._shown = show
             self._hal.output("led", self.number, light)
-            if self._has_lock:
+            if self.has_lock:
                 self._hal.output("lock", self.number, show[1])
         news = (s.plugged, kind, self.evse_ready(), self.ev_ready(), self.is_settled())
         if news != self._news:

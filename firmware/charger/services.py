@@ -10,6 +10,8 @@ from drivers.can import CanError
 _TICK_MS = const(20)
 _GOODBYE_MS = const(3000)  # longest wait for "off" to be confirmed at the end
 _RETRY_MAX_MS = const(2000)
+_SOFT_MS = const(10_000)  # longest wait of a soft reset for the answers of the central system
+_LOCK_MS = const(1000)  # a lock has moved by then
 
 
 def start(app, supervise):
@@ -35,19 +37,36 @@ def start(app, supervise):
 async def end(app, reason):
     """See App.shut_down: wait for the transactions and for "off"; at most 3 s.
 
-    Does the work of the services itself: they may be dead already.
+    Does the work of the services itself: they may be dead already. A reset that was asked for also waits for what the
+    central system has to hear, and takes leave of it; a soft one for at most 10 s.
     """
     began = app.clock.uptime_ms()
-    while app.clock.uptime_ms() - began < _GOODBYE_MS:
+    asked = reason in ("HardReset", "SoftReset")
+    while True:
+        waited = app.clock.uptime_ms() - began
         for outlet in app.outlets:
             outlet.tick()
             try:
                 outlet.connector.poll()
             except Exception as exc:  # noqa: BLE001 - the output must still be waited for
                 app.log.error("app", exc)
-        if all(outlet.is_settled() and outlet.connector.transaction is None for outlet in app.outlets):
+        settled = all(outlet.is_settled() and outlet.connector.transaction is None for outlet in app.outlets)
+        heard = not asked or not app.cp.online or not app.cp.outbox.queue
+        if (settled and heard) or waited >= (_SOFT_MS if settled and reason == "SoftReset" else _GOODBYE_MS):
             break
         await asyncio.sleep_ms(_TICK_MS)
     for register, outlet in app.registers:
         register.update(outlet.meter.lifetime_mwh, False, True)
+    if asked:
+        await app.cp.close()
     app.log.info("app", "ended: %s" % reason)
+
+
+async def unlock(hal, number):
+    """Open the lock of a connector. False: it reports that it is closed; without feedback it counts as open."""
+    hal.output("lock", number, False)
+    for _ in range(_LOCK_MS // _TICK_MS):
+        await asyncio.sleep_ms(_TICK_MS)
+        if hal.input("lock", number) is False:
+            break
+    return not hal.input("lock", number)

@@ -14,10 +14,11 @@ class VendorMessages:
     outlets -- connector id -> Outlet (asked for vehicle_values(), soc and its meter's session_mwh)
     wait_ms -- VehicleInfo waits this long after plug-in for data that is still missing
     send    -- set it: callable(connector, vendor_id, message_id, data_text, tx_key=None): ordered, kept, retried
+    reset   -- set it: callable(hard)
     """
 
     def __init__(self, outlets, clock, wait_ms=3000):
-        self.send = None
+        self.send = self.reset = None
         self._outlets = outlets
         self._clock = clock
         self._wait_ms = wait_ms

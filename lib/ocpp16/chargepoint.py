@@ -53,12 +53,15 @@ class ChargePoint:
         self.profiles = profiles
         self.counters = {}
         self.config = Configuration(
-            lambda: cold("ocpp16.config_keys").all_rows(len(evses), profiles, config_rows),
+            lambda: cold("ocpp16.config_keys").all_rows(self, evses, config_rows),
             config_defaults or {},
             lambda: store.get("config", {}),
             lambda values: store.put("config", values),
             log,
         )
+        self.inoperative = ()  # see availability
+        self.installing = False  # new firmware: no sessions meanwhile
+        self.closing = False  # the program ends: no session starts
         self.registration = "Offline"  # then Booting, and what BootNotification.conf says
         self.data_transfer_handlers = {}  # vendorId -> handler(messageId, data), each text or None -> (status, data)
         self.charging = None
@@ -168,10 +171,16 @@ class ChargePoint:
         """Something changed: look at the connectors now."""
         self._poke.set()
 
+    async def close(self):
+        """Take leave of the central system: the program ends."""
+        if self._ws is not None:
+            await self._ws.close()
+
     def restore(self, reason="PowerLoss"):
         """Once after construction: close what a power cut (or `reason`) left open."""
         for connector in self.connectors:
             cold("ocpp16.recovery").restore(self, connector, reason)
+        cold("ocpp16.availability").restore(self)
         if "reservation" in self.profiles:
             cold("ocpp16.reservations").refresh(self, False)
 
@@ -189,6 +198,10 @@ class ChargePoint:
         """
         words = tuple([json.dumps(word) for word in (vendor_id, message_id, data)])
         self.outbox.add("DataTransfer", '{"vendorId":%s,"messageId":%s,"data":%s}' % words, KIND_VENDOR, tx)
+
+    def is_out(self, connector_id):
+        """Does this connector take no new sessions? 0: the charge point."""
+        return self.installing or 0 in self.inoperative or connector_id in self.inoperative
 
     def connector(self, connector_id):
         """Connector by its number, or None."""
@@ -216,10 +229,13 @@ class ChargePoint:
 
     def _queue_answer(self, call, payload, final):
         """A queued call was answered, failed once, or was given up: transactions want to know."""
-        if payload and "idTagInfo" in payload:
-            cold("ocpp16.tags").answered(self, call, payload)
         if call.action == "StartTransaction":
             cold("ocpp16.session").start_answered(self, call, payload, final)
+        if payload and "idTagInfo" in payload:
+            try:
+                cold("ocpp16.tag_info").answered(self, call, payload)
+            except Exception as exc:  # noqa: BLE001 - the session is as good without
+                self.log.error("ocpp", exc)
 
     def _retry_policy(self, call):
         get = self.config.get

@@ -13,7 +13,7 @@ _MORE = ("Current.Offered", "Power.Offered", "Temperature")
 
 _CORE = """\
 ConnectorPhaseRotationMaxLength R int 8
-GetConfigurationMaxKeys R int 50
+GetConfigurationMaxKeys R int 80
 MeterValuesSampledDataMaxLength R int 8
 StopTransactionOnEVSideDisconnect R bool true
 UnlockConnectorOnEVSideDisconnect R bool false
@@ -38,20 +38,28 @@ _OF_PROFILES = (  # name of the feature profile, module in keys/
 )
 
 
-def all_rows(connectors, profiles, more):
-    """Rows of a charge point: those of `core_rows` for the profiles of those names, and more (a tuple of texts)."""
-    return core_rows(connectors, [cold("ocpp16.profiles." + name) for name in profiles]) + tuple(more)
+def all_rows(cp, evses, more):
+    """Rows of a charge point: what its store, its evses, its hooks and its profiles are able to, and `more` texts."""
+    keys = cold("ocpp16.keys.core")
+    rows = [keys.SOCKET_ROWS] if [evse for evse in evses if getattr(evse, "has_lock", False)] else []
+    rows += core_rows(len(evses), [cold("ocpp16.profiles." + name) for name in cp.profiles])
+    rows += (keys.OFFLINE_ROWS, keys.ALIGNED_ROWS, keys.STOP_DATA_ROWS)
+    if cp.store.folder is not None:
+        rows.append(keys.CACHE_ROWS)
+    if hasattr(cp.hooks, "reset"):
+        rows.append(keys.RESET_ROWS)
+    return tuple(rows) + tuple(more)
 
 
 def core_rows(connectors, profiles, measurands=MEASURANDS + _MORE):
-    """Rows for Configuration: the Core keys, and those of each other profile that is built in.
+    """Rows for Configuration: the Core keys that every charge point has, and those of each profile that is built in.
 
     connectors -- number of connectors, without connector 0
     profiles   -- objects with NAME, the name of a feature profile; others without NAME may be among them
     measurands -- what the meter can give, each with its phase (`Voltage.L1`) where it has several; the default of
                   MeterValuesSampledData are those of MEASURANDS among them
     A key whose function is missing must not be there. Keys of functions that a charge point may or may not have are in
-    keys/core.py: add the ones that fit.
+    keys/core.py.
     """
     names = [profile.NAME for profile in profiles if hasattr(profile, "NAME")]
     rows = [

@@ -11,6 +11,8 @@ from micropython import const
 
 _START_GRACE_MS = const(15_000)  # a started transaction stays Preparing this long until energy is offered
 _POLL_MS = const(100)
+_IDLE = ("Available", "Reserved", "Unavailable", "Faulted")  # nobody is being served
+_SHOWN = ("Finishing", "Faulted", "Unavailable")  # said enough about the end of a session
 
 
 class Connector:
@@ -29,6 +31,8 @@ class Connector:
         self.parent = None  # group of that tag
         self.claimed_at = 0  # uptime ms
         self.finishing = False  # a transaction ended and its vehicle has not left
+        self.locked = False  # the plug is kept in
+        self.opens = None  # the id tag that opens the lock, when no session runs
         self.info = ""  # of the Finishing
         self.interval_ms = 0  # between two samples; 0: none
         self.sample_at = 0  # uptime ms of the next one
@@ -84,7 +88,7 @@ class Connector:
         now = self.cp.clock.uptime_ms()
         plugged = evse.plugged()
         if plugged is not None and plugged != self.plugged:
-            if not plugged:
+            if not plugged and config.get("StopTransactionOnEVSideDisconnect"):
                 self.stop("EVDisconnected")
             _session().plug_changed(self, plugged)
         tx = self.transaction
@@ -105,6 +109,8 @@ class Connector:
             elif now - self.claimed_at >= config.get("ConnectionTimeOut") * 1000:
                 self.cp.log.info("ocpp", "connector %d: nobody plugged in" % self.id)
                 self.id_tag = None
+        elif self._is_stale(now):
+            self.finishing = True
         tx = self.transaction
         if tx is not None and tx.reason is None:
             interval_ms = config.get("MeterValueSampleInterval") * 1000
@@ -117,6 +123,20 @@ class Connector:
             if charging is not None and self.limit is not None and charging.limit(self, now) != self.limit:
                 self.permit()
         self.update_status()
+
+    def _is_stale(self, now):
+        """Has a vehicle waited too long for an id tag? Where a reader serves several connectors, the next tag that is
+        presented is somebody else's.
+        """
+        return (
+            self.plugged
+            and not self.finishing
+            and self.transaction is None
+            and len(self.cp.connectors) > 1
+            and self._news is not None
+            and self._news[0] == "Preparing"
+            and now - self._news_at >= self.cp.config.get("ConnectionTimeOut") * 1000
+        )
 
     def wait_ms(self, now):
         """Milliseconds until this connector must be polled next, at most 100."""
@@ -140,13 +160,19 @@ class Connector:
         if fault is not None:
             return ("Faulted",) + fault
         info = ""
+        busy = self.plugged or self.finishing or self.id_tag is not None
         if tx is not None:
-            if not tx.offered and now - tx.start_uptime < _START_GRACE_MS and 0 not in (self.limit or ()):
+            if not self.plugged:
+                state = "SuspendedEV"
+                info = "EV side disconnected"
+            elif not tx.offered and now - tx.start_uptime < _START_GRACE_MS and 0 not in (self.limit or ()):
                 state = "Preparing"
             elif not offering:
                 state = "SuspendedEVSE"
             else:
                 state = "Charging" if self.evse.ev_ready() else "SuspendedEV"
+        elif self.cp.is_out(self.id) and not (busy and self._news and self._news[0] not in _IDLE):
+            state = "Unavailable"  # who is being served may finish first
         elif self.finishing:
             state = "Finishing"
             info = self.info
@@ -166,7 +192,7 @@ class Connector:
         cp, told = self.cp, self.told
         online = cp.online
         # The end of the session shows as Finishing once, even when the vehicle is already gone.
-        if self.finishing and not self.plugged and (not online or told is None or told[0] in ("Finishing", "Faulted")):
+        if self.finishing and not self.plugged and (not online or told is None or told[0] in _SHOWN):
             self.finishing = False
         now = cp.clock.uptime_ms()
         news = self.derive(now)

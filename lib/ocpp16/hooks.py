@@ -2,7 +2,11 @@
 
 
 class Hooks:
-    """Every method returns quickly. Any object with these methods will do; `resumed` may be missing."""
+    """Every method returns quickly. Any object with these methods will do; `resumed` may be missing.
+
+    An application that can start the whole program again has reset(hard) too: called when the answer to Reset has left;
+    it ends the transactions with HardReset or SoftReset, and gives their messages some seconds. Without it: Rejected.
+    """
 
     def plugged_in(self, connector):
         """A vehicle came; its Preparing is queued."""

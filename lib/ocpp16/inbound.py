@@ -96,7 +96,7 @@ def _handler(cp, action):
         handler = getattr(cold("ocpp16.profiles." + name), "on_" + action, None)
         if handler is not None:
             return handler
-    raise OcppError("NotSupported", action)
+    return cold("ocpp16.profiles.absent").handler(action)
 
 
 def _count(cp, name):

@@ -21,11 +21,14 @@ def sampled_values(evse, measurands, context):
     return "[" + ",".join(parts) + "]" if parts else ""
 
 
-def payload(connector_id, stamp, values):
-    """Text of a MeterValues.req with one MeterValue of a transaction; values is the text of `sampled_values`."""
-    return '{"connectorId":%d,"transactionId":%s,"meterValue":[{"timestamp":"%s","sampledValue":%s}]}' % (
+def payload(connector_id, stamp, values, tx_id=TX):
+    """Text of a MeterValues.req with one MeterValue; values is the text of `sampled_values`.
+
+    tx_id -- text of the transactionId, the mark of the outbox for it, or None: no transaction.
+    """
+    return '{"connectorId":%d,%s"meterValue":[{"timestamp":"%s","sampledValue":%s}]}' % (
         connector_id,
-        TX,
+        "" if tx_id is None else '"transactionId":%s,' % tx_id,
         stamp,
         values,
     )

@@ -20,6 +20,7 @@ _RECORD = (  # attributes of a transaction that are stored, in this order, with 
     "key:i id_tag:s boot:i start_uptime:i start_utc:I meter_start:i id:I stop_uptime:i meter_last:i reason:S "
     "stop_id_tag:S parent:S extra:"
 ).split()
+_ENERGY = ("Energy.Active.Import.Register",)  # where no measurand is configured
 _NEEDED = ("ocpp16.metervalues", "ocpp16.timestamp", "ocpp16.statuses")  # by an end
 
 
@@ -71,6 +72,8 @@ def begin(connector, now):
         if other.id_tag == tx.id_tag:  # the tag waited for the first vehicle, wherever it came
             other.id_tag = None
     connector.finishing = False
+    connector.locked = True
+    connector.opens = None
     connector.info = ""
     connector.checkpoint_at = now + _FIRST_MS
     connector.interval_ms = interval_ms
@@ -186,11 +189,22 @@ def end(connector, tx):
                 cp.log.error("ocpp", exc)
     queue_stop(cp, tx)
     connector.finishing = True
+    connector.opens = _opener(connector, tx)
+    connector.locked = connector.opens is not None
     connector.transaction = None
     if cp.charging is not None:
         cp.charging.changed()
     cp.log.info("ocpp", "connector %d: transaction ended, %s" % (connector.id, tx.reason))
     _forget(connector)
+
+
+def _opener(connector, tx):
+    """The id tag for which the plug stays locked: the tag was refused, or the cable is to stay. None: it is opened."""
+    if tx.reason == "DeAuthorized" or (
+        tx.reason == "EVDisconnected" and not connector.cp.config.get("UnlockConnectorOnEVSideDisconnect")
+    ):
+        return tx.id_tag
+    return None
 
 
 def _last_values(connector, tx):
@@ -256,7 +270,7 @@ def _stamp(tx, uptime):
 
 
 def _values(connector, context):
-    measurands = connector.cp.config.get("MeterValuesSampledData")
+    measurands = connector.cp.config.get("MeterValuesSampledData") or _ENERGY
     return cold("ocpp16.metervalues").sampled_values(connector.evse, measurands, context)
 
 

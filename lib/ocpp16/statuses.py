@@ -12,6 +12,12 @@ from .outbox import KIND_STATUS
 
 def tell(cp, connector_id, status, first=False):
     """Queue the status that is true now: (status, errorCode, vendorErrorCode, info); first -- before all that waits."""
+    text = text_of(cp, connector_id, status)
+    cp.outbox.add("StatusNotification", text, KIND_STATUS, connector_id, False, first=first)
+
+
+def text_of(cp, connector_id, status):
+    """JSON text of StatusNotification.req."""
     state, error_code, vendor_error_code, info = status
     text = '{"connectorId":%d,"errorCode":"%s","status":"%s"' % (connector_id, error_code, state)
     if info:
@@ -21,7 +27,7 @@ def tell(cp, connector_id, status, first=False):
     now = cp.clock.utc()
     if now is not None:
         text += ',"timestamp":"%s"' % cold("ocpp16.timestamp").format_utc(now)
-    cp.outbox.add("StatusNotification", text + "}", KIND_STATUS, connector_id, False, first=first)
+    return text + "}"
 
 
 def welcome(cp):
@@ -29,4 +35,14 @@ def welcome(cp):
     cp.was_accepted = True
     for connector in reversed(cp.connectors):
         tell(cp, connector.id, connector.announce(), True)
-    tell(cp, 0, ("Available", "NoError", "", ""), True)
+    tell_zero(cp, first=True)
+
+
+def tell_zero(cp, error_code="NoError", first=False):
+    """Queue the status of connector 0, the charge point itself."""
+    tell(cp, 0, of_zero(cp, error_code), first)
+
+
+def of_zero(cp, error_code="NoError"):
+    """The status of connector 0, as `Connector.derive`."""
+    return ("Unavailable" if cp.is_out(0) else "Available", error_code, "", "")

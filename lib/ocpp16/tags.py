@@ -1,23 +1,30 @@
-"""What a presented id tag does, and what the central system says about tags. A cold module (see lib/cold.py).
+"""What a presented id tag does, and the tag of a remote start. A cold module (see lib/cold.py).
 
-Decisions are in authorization and reservations, what is known of tags in auth_store; here they meet the connectors.
+Decisions are in authorization and reservations, what is known of tags in tag_info; here they meet the connectors.
 Source: OCPP 1.6 edition 2, sections 3.4, 3.5, 4.1 and 5.11.
 """
-
-import json
 
 from cold import cold
 from micropython import const
 
-_CACHE_SIZE = const(100)  # tags in the cache: some 5 kB of flash
 _TWICE_MS = const(2000)  # a card that is read again so soon was not meant a second time
 
 
 def swipe(cp, id_tag, connector_id):
-    """See ChargePoint.swipe. A tag ends its session, or gives up its claim, or ends one of its group, or may start."""
+    """See ChargePoint.swipe.
+
+    A tag opens the lock that is kept for it, ends its session, gives up its claim, ends a session of its group, or may
+    start one.
+    """
     authorization = cold("ocpp16.authorization")
     id_tag = id_tag[:20]
     near = _near(cp, connector_id)
+    for connector in near:
+        if authorization.same(connector.opens, id_tag):
+            connector.locked = False
+            connector.opens = None
+            connector.poke()
+            return
     group = False
     for connector in near:
         tx = connector.transaction
@@ -45,7 +52,7 @@ def remote_start(cp, id_tag, connector_id, profile):
 
     connector_id -- 0: any;  profile -- a charging profile as a row, or () for none
     """
-    listed, cached = known(cp, id_tag)
+    listed, cached = cold("ocpp16.tag_info").known(cp, id_tag)
     entry = listed or cached
     parent = entry and entry[2]
     if not cp.online or not _usable(cp, id_tag, parent, connector_id, entry is not None):
@@ -67,87 +74,12 @@ def authorized(cp, id_tag, connector_id, profile, conf, error):
         verdict, parent = _decide(cp, id_tag, False)
     else:
         info = conf["idTagInfo"]
-        learned(cp, id_tag, info)
+        cold("ocpp16.tag_info").learned(cp, id_tag, info)
         parent = info.get("parentIdTag")
         cp.log.info("ocpp", "id tag: " + info["status"])
         authorization = cold("ocpp16.authorization")
         verdict = authorization.ACCEPT if info["status"] == "Accepted" else authorization.REFUSE
     _act(cp, id_tag, connector_id, profile, verdict, parent)
-
-
-def answered(cp, call, payload):
-    """A queued call was answered: StartTransaction and StopTransaction say something about the tag they carry."""
-    info = payload.get("idTagInfo")
-    if info is not None and call.action in ("StartTransaction", "StopTransaction"):
-        id_tag = json.loads(call.text).get("idTag")
-        if id_tag is not None:
-            learned(cp, id_tag, info)
-
-
-def learned(cp, id_tag, info):
-    """Keep an idTagInfo of the central system in the cache; of a listed tag, tell if it contradicts the list."""
-    authorization, auth_store = cold("ocpp16.authorization"), cold("ocpp16.auth_store")
-    now = cp.clock.utc()
-    try:
-        listed, _ = known(cp, id_tag)
-        if listed is not None:
-            if authorization.contradicts(listed, info["status"], now):
-                cp.log.warn("ocpp", "the local list is wrong about an id tag")
-                cp.counters["list_conflicts"] = cp.counters.get("list_conflicts", 0) + 1
-                _tell(cp, "LocalListConflict")
-        elif _has_cache(cp):
-            entry = authorization.entry_of(info, cold("ocpp16.timeparse").parse)
-            auth_store.remember(
-                cp.store.folder, id_tag, entry, _CACHE_SIZE, lambda other: authorization.is_valid(other, now)
-            )
-    except (OSError, ValueError) as exc:  # the answer is as good without
-        cp.log.error("ocpp", exc)
-
-
-def clear_cache(cp):
-    """Status of ClearCache.conf."""
-    if not _has_cache(cp):
-        return "Rejected"
-    auth_store = cold("ocpp16.auth_store")
-    try:
-        auth_store.remove(cp.store.folder, auth_store.CACHE)
-    except OSError as exc:
-        cp.log.error("ocpp", exc)
-        return "Rejected"
-    return "Accepted"
-
-
-def list_changed(cp, changes):
-    """A new local list is in force: what is in it leaves the cache, and a conflict that was told is over."""
-    try:
-        cold("ocpp16.auth_store").forget(cp.store.folder, [head for head in changes if changes[head] is not None])
-    except (OSError, ValueError) as exc:
-        cp.log.error("ocpp", exc)
-    if cp.counters.pop("list_conflicts", 0):
-        _tell(cp, "NoError")
-
-
-def known(cp, id_tag):
-    """(entry of the local list or None, entry of the cache or None), of those that are switched on."""
-    auth_store = cold("ocpp16.auth_store")
-    found = []
-    for name, key in ((auth_store.LIST, "LocalAuthListEnabled"), (auth_store.CACHE, "AuthorizationCacheEnabled")):
-        entry = None
-        try:
-            if cp.config.get(key, False):
-                entry = auth_store.look_up(cp.store.folder, name, id_tag)
-        except (OSError, ValueError) as exc:
-            cp.log.error("ocpp", exc)
-        found.append(entry)
-    return found
-
-
-def _tell(cp, error_code):
-    cold("ocpp16.statuses").tell(cp, 0, ("Available", error_code, "", ""))
-
-
-def _has_cache(cp):
-    return cp.store.folder is not None and cp.config.get("AuthorizationCacheEnabled", False)
 
 
 def _near(cp, connector_id):
@@ -157,11 +89,12 @@ def _near(cp, connector_id):
 def _usable(cp, id_tag, parent, connector_id, parent_known):
     """[(how good a choice, connector), ...], best first, of the connectors where this tag may start.
 
-    Best is one that is reserved for the tag, then one with a vehicle.
+    Best is one that is reserved for the tag, then one with a vehicle. A vehicle that has been served waits to be
+    fetched: where there are more connectors, a tag that names none of them does not mean that one.
     """
     usable = []
     for connector in _near(cp, connector_id):
-        if _can_start(connector, id_tag):
+        if _can_start(connector, id_tag) and not (connector.finishing and connector_id == 0 and len(cp.connectors) > 1):
             standing = 1
             if cp.reserved_until is not None:
                 standing = cold("ocpp16.reservations").standing(cp, connector.id, id_tag, parent, parent_known)
@@ -176,13 +109,14 @@ def _can_start(connector, id_tag):
 
     A connector that already waits for the vehicle of another tag cannot; the same tag again can.
     """
-    if connector.transaction is not None or connector.evse.fault() is not None:
+    cp = connector.cp
+    if connector.transaction is not None or connector.evse.fault() is not None or cp.closing or cp.is_out(connector.id):
         return False
     return connector.id_tag is None or cold("ocpp16.authorization").same(connector.id_tag, id_tag)
 
 
 def _decide(cp, id_tag, online):
-    listed, cached = known(cp, id_tag)
+    listed, cached = cold("ocpp16.tag_info").known(cp, id_tag)
     return cold("ocpp16.authorization").decide(listed, cached, online, cp.clock.utc(), cp.config.get)
 
 

@@ -162,8 +162,20 @@ async def _value(rig: Rig, key: str) -> str:
     return str((await rig.call("GetConfiguration", {"key": [key]}))["configurationKey"][0]["value"])
 
 
-# Every key of the Core profile that a charger with fixed cables and one connector must have, then our own.
+# Every key that a charger with fixed cables, one connector and these profiles must have, then our own.
 READ_ONLY = {
+    "ChargeProfileMaxStackLevel",
+    "ChargingScheduleAllowedChargingRateUnit",
+    "ChargingScheduleMaxPeriods",
+    "ConnectorSwitch3to1PhaseSupported",
+    "LocalAuthListMaxLength",
+    "MaxChargingProfilesInstalled",
+    "MeterValuesAlignedDataMaxLength",
+    "ReserveConnectorZeroSupported",
+    "SendLocalListMaxLength",
+    "StopTransactionMaxMeterValues",
+    "StopTxnAlignedDataMaxLength",
+    "StopTxnSampledDataMaxLength",
     "ConnectorPhaseRotationMaxLength",
     "GetConfigurationMaxKeys",
     "MeterValuesSampledDataMaxLength",
@@ -173,6 +185,17 @@ READ_ONLY = {
     "UnlockConnectorOnEVSideDisconnect",
 }
 CHANGEABLE = {
+    "AllowOfflineTxForUnknownId": "false",
+    "AuthorizationCacheEnabled": "true",
+    "ClockAlignedDataInterval": "0",
+    "LocalAuthListEnabled": "true",
+    "LocalAuthorizeOffline": "true",
+    "LocalPreAuthorize": "false",
+    "MaxEnergyOnInvalidId": "0",
+    "MeterValuesAlignedData": "Energy.Active.Import.Register",
+    "ResetRetries": "2",
+    "StopTxnAlignedData": "",
+    "StopTxnSampledData": "",
     "AuthorizeRemoteTxRequests": "false",
     "ConnectionTimeOut": "60",
     "ConnectorPhaseRotation": "0.Unknown,1.Unknown",
@@ -237,11 +260,11 @@ async def changes(rig: QuickRig) -> None:
 
 
 async def data_transfer(rig: QuickRig) -> None:
-    """From the central system: nothing is known to us; other profiles are not there."""
+    """From the central system: nothing is known to us; what is not built in is not supported."""
     for payload in ({"vendorId": "Somebody"}, {"vendorId": "Somebody", "messageId": "Hello", "data": 1000 * "x"}):
         assert await rig.call("DataTransfer", payload) == {"status": "UnknownVendorId"}
     with pytest.raises(CallFailed) as failed:
-        await rig.call("GetLocalListVersion")
+        await rig.call("GetInstalledCertificateIds", {"certificateType": "CentralSystemRootCertificate"})
     assert failed.value.code == "NotSupported"
 
 

@@ -255,6 +255,17 @@ class FakeEvse:
         self.mwh = 0
 
 
+class LockedEvse(FakeEvse):
+    """One with a plug that is locked; `bolt` tells whether it opens."""
+
+    has_lock = True
+    opens = True
+
+    async def unlock(self):
+        await asyncio.sleep_ms(300)
+        return self.opens
+
+
 class VendorHooks(Hooks):
     """VehicleInfo at plug-in, SessionSummary at the end."""
 
@@ -282,12 +293,12 @@ class VendorHooks(Hooks):
 class Bench:
     """A charge point with everything around it. `until(condition)` lets virtual time pass."""
 
-    def __init__(self, clock, store=None, connectors=1, config=None, **options):
+    def __init__(self, clock, store=None, connectors=1, config=None, evse=FakeEvse, **options):
         self.clock = clock
         self.log = FakeLog()
         self.csms = Csms(clock)
         self.store = store or RamStore()
-        self.evses = [FakeEvse(clock) for _ in range(connectors)]
+        self.evses = [evse(clock) for _ in range(connectors)]
         self.hooks = VendorHooks()
         self.cp = ChargePoint(
             clock,

@@ -17,7 +17,7 @@ from ocpp16.keys import local_auth as local_keys
 
 S = cold("ocpp16.auth_store")
 A = cold("ocpp16.authorization")
-TAGS = cold("ocpp16.tags")
+TAGS = cold("ocpp16.tag_info")
 LOCAL = cold("ocpp16.profiles.local_auth")
 FOLDER = "/tmp/auth-" + str(binascii.hexlify(os.urandom(6)), "utf-8")
 OK = ["Accepted", None, None]
@@ -228,6 +228,7 @@ class Cp:
         self.store = Store()
         self.clock = FakeClock()
         self.counters = {}
+        self.is_out = lambda connector_id: False
         self.outbox = Outbox()
         self.config = Configuration(
             lambda: (core_keys.OFFLINE_ROWS, core_keys.CACHE_ROWS, local_keys.ROWS), presets, dict, lambda values: None

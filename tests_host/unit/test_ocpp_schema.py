@@ -166,7 +166,7 @@ def test_ranges():
         ("UnlockConnector", {}),
         ("RemoteStartTransaction", {"idTag": "T"}),
     ):
-        least = 1 if action in ("UnlockConnector", "RemoteStartTransaction") else 0
+        least = 1 if action == "RemoteStartTransaction" else 0
         payload = dict(more)
         payload["connectorId"] = least
         _request(action, payload, None)

@@ -4,7 +4,7 @@ Gate, interlock, plug, meter, settings and faults are the real ones; BMS, module
 """
 
 import micropython
-from fakes import PERIOD, FakeCan, FakeClock, FakeLog
+from fakes import PERIOD, FakeCan, FakeClock, FakeLog, virtual_run
 
 from charger.build import make_outlet
 from charger.gate import OFF, RUNNING, STOPPING, Gate
@@ -137,7 +137,7 @@ class Module:
 
 class Hal:
     def __init__(self):
-        self.levels = {"estop": False, "door": False, "plug": False, "fault": False}
+        self.levels = {"estop": False, "door": False, "plug": False, "fault": False, "lock": None}
         self.outputs = {}
 
     def input(self, name, connector):
@@ -153,6 +153,7 @@ class Connector:
         self.transaction = None
         self.stops = []
         self.pokes = 0
+        self.kept = False  # the lock, after a session
         self._bench = bench
 
     def stop(self, reason, id_tag=None):
@@ -162,7 +163,14 @@ class Connector:
             self._bench.outlet.permit(False)
 
     def poke(self):
+        """The engine looks at the plug first."""
         self.pokes += 1
+        if self._bench.outlet.plugged() is False:
+            self.stop("EVDisconnected")
+
+    @property
+    def locked(self):
+        return self.kept or self.transaction is not None
 
 
 class Bench:
@@ -659,6 +667,22 @@ def test_lock_follows_the_transaction():
     bench.connector.stop("Local")
     bench.go(100)
     assert bench.hal.outputs["lock"] is False
+
+
+def test_lock_stays_as_long_as_the_charge_point_wants():
+    bench = Bench(board={"lock": True}).charge()
+    bench.connector.kept = True
+    bench.connector.stop("EVDisconnected")
+    bench.go(1000)
+    assert bench.hal.outputs["lock"] is True
+
+
+def test_unlock_tells_whether_the_lock_has_moved():
+    for bolt, opened in ((None, True), (False, True), (True, False)):
+        bench = Bench(board={"lock": True})
+        bench.hal.levels["lock"] = bolt
+        assert virtual_run(lambda clock: bench.outlet.unlock()) is opened
+        assert bench.hal.outputs["lock"] is False
 
 
 def test_boot_without_inputs_is_no_fault_for_a_second():

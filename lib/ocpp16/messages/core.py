@@ -17,7 +17,7 @@ GetConfiguration.req key:s50[]
 RemoteStartTransaction.req idTag!:s20 connectorId:int1 chargingProfile:smart_charging.ChargingProfile
 RemoteStopTransaction.req transactionId!:int
 Reset.req type!:ResetType
-UnlockConnector.req connectorId!:int1
+UnlockConnector.req connectorId!:int0
 IdTagInfo status!:AuthorizationStatus expiryDate:dt parentIdTag:s20
 AuthorizationStatus = Accepted Blocked Expired Invalid ConcurrentTx
 AvailabilityType = Inoperative Operative

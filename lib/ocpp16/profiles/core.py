@@ -1,6 +1,6 @@
-"""Core profile: configuration, remote start and stop, DataTransfer.
+"""Core profile: what takes more than a line is in the room it concerns.
 
-Source: OCPP 1.6 edition 2, sections 5.3, 5.6, 5.8, 5.11 and 5.12.
+Source: OCPP 1.6 edition 2, sections 5.2-5.4, 5.6, 5.8, 5.11, 5.12, 5.14 and 5.18.
 """
 
 from cold import cold
@@ -10,6 +10,10 @@ NAME = "Core"
 
 def on_GetConfiguration(cp, payload):
     return cp.config.get_configuration(payload.get("key"))
+
+
+def on_ChangeAvailability(cp, payload):
+    return {"status": cold("ocpp16.availability").change(cp, payload["connectorId"], payload["type"])}
 
 
 def on_ChangeConfiguration(cp, payload):
@@ -27,7 +31,7 @@ def on_DataTransfer(cp, payload):
 
 
 def on_ClearCache(cp, payload):
-    return {"status": cold("ocpp16.tags").clear_cache(cp)}
+    return {"status": cold("ocpp16.tag_info").clear_cache(cp)}
 
 
 def on_RemoteStartTransaction(cp, payload):
@@ -46,10 +50,26 @@ def on_RemoteStartTransaction(cp, payload):
 
 
 def on_RemoteStopTransaction(cp, payload):
-    """Power goes off before the answer is even made; the messages of the end follow later."""
+    """Power goes off before the answer is even made; the messages of the end follow later.
+
+    A central system that gave two transactions the same number means both.
+    """
+    status = "Rejected"
     for connector in cp.connectors:
         tx = connector.transaction
         if cp.online and tx is not None and tx.reason is None and tx.id == payload["transactionId"]:
             connector.stop("Remote", tx.id_tag)
-            return {"status": "Accepted"}
-    return {"status": "Rejected"}
+            status = "Accepted"
+    return {"status": status}
+
+
+def on_Reset(cp, payload):
+    """The application ends the sessions and starts again, after the answer."""
+    if not hasattr(cp.hooks, "reset"):
+        return {"status": "Rejected"}
+    cold("ocpp16.remote").reset(cp, payload["type"] == "Hard")
+    return {"status": "Accepted"}
+
+
+async def on_UnlockConnector(cp, payload):
+    return {"status": await cold("ocpp16.remote").unlock(cp, payload["connectorId"])}

@@ -41,7 +41,7 @@ async def on_SendLocalList(cp, payload):
     except (OSError, ValueError) as exc:
         cp.log.error("ocpp", exc)
         return {"status": "Failed"}
-    cold("ocpp16.tags").list_changed(cp, changes)
+    cold("ocpp16.tag_info").list_changed(cp, changes)
     return {"status": "Accepted"}
 
 
