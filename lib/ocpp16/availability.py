@@ -11,16 +11,11 @@ from cold import cold
 _KEY = "inoperative"
 
 
-def restore(cp):
-    """After a boot: what was asked for still holds."""
-    cp.inoperative = tuple([n for n in cp.store.get(_KEY, []) if type(n) is int and 0 <= n <= len(cp.connectors)])
-
-
 def change(cp, connector_id, kind):
     """AvailabilityStatus for a ChangeAvailability of type `kind`; Accepted and Scheduled are durable."""
     if connector_id > len(cp.connectors):
         return "Rejected"
-    wanted = [n for n in cp.inoperative if n != connector_id]
+    wanted = [n for n in cp.inoperative if n != connector_id and type(n) is int]
     if kind == "Inoperative":
         wanted.append(connector_id)
     elif connector_id == 0:

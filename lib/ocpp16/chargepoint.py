@@ -21,7 +21,7 @@ class ChargePoint:
     boot_info -- dict of BootNotification.req fields
     dial -- async callable(ping_interval_ms) -> websocket, see `dial.Access` and `dial.dialer`
     hooks -- see hooks.Hooks
-    profiles -- names of modules in `ocpp16.profiles`; the first that has a handler for an action wins
+    profiles -- names of modules in `ocpp16.profiles`
     config_rows -- texts of further configuration keys (see config_edit)
     backoff -- (first wait ms, random part ms, longest wait ms) between two connection attempts
     data_transfer_policy -- callable -> (attempts, interval_ms, timeout_ms) for ordered DataTransfers
@@ -180,7 +180,7 @@ class ChargePoint:
         """Once after construction: close what a power cut (or `reason`) left open."""
         for connector in self.connectors:
             cold("ocpp16.recovery").restore(self, connector, reason)
-        cold("ocpp16.availability").restore(self)
+        self.inoperative = tuple(self.store.get("inoperative", []))
         if "reservation" in self.profiles:
             cold("ocpp16.reservations").refresh(self, False)
 

@@ -1,11 +1,11 @@
-"""Configuration keys of the Core profile, and which keys a charge point has. The notation: see config.
+"""The configuration keys: which ones a charge point has. The notation: see config_edit.
 
-Source: OCPP 1.6 edition 2, chapter 9, with its errata (MessageTimeout, StopTransactionMaxMeterValues). The defaults and
+Source: OCPP 1.6 edition 2, chapter 9, with its errata (MessageTimeout, StopTransactionMaxMeterValues); of the security
+keys the security white paper for OCPP 1.6-J (edition 3), section 5. A key whose function is missing must not be there.
+The defaults and
 ranges of values that the specification leaves open are choices of this library. Intervals end at 5 days: in ms that is
 the longest span that the 30-bit tick counter of MicroPython can wait for.
 """
-
-from cold import cold
 
 # What a direct-current charger measures, and sends by default, in this order; and what it can send as well.
 MEASURANDS = ("Energy.Active.Import.Register", "Power.Active.Import", "SoC", "Voltage", "Current.Import")
@@ -30,24 +30,92 @@ TransactionMessageRetryInterval RW int 60 0..86400
 WebSocketPingInterval RW int 30 0..432000
 """
 
-_OF_PROFILES = (  # name of the feature profile, module in keys/
-    ("FirmwareManagement", "firmware"),
-    ("LocalAuthListManagement", "local_auth"),
-    ("Reservation", "reservation"),
-    ("SmartCharging", "smart_charging"),
+# Deciding about a tag without the central system. MaxEnergyOnInvalidId in Wh.
+OFFLINE_ROWS = """\
+AllowOfflineTxForUnknownId RW bool false
+LocalAuthorizeOffline RW bool true
+LocalPreAuthorize RW bool false
+MaxEnergyOnInvalidId RW int 0 0..
+"""
+CACHE_ROWS = "AuthorizationCacheEnabled RW bool true"
+# Meter values on the clock grid; 0 is off.
+ALIGNED_ROWS = """\
+MeterValuesAlignedDataMaxLength R int 8
+ClockAlignedDataInterval RW int 0 0..86400
+MeterValuesAlignedData RW csl Energy.Active.Import.Register =MeterValuesSampledData
+"""
+# Meter values inside StopTransaction.
+STOP_DATA_ROWS = """\
+StopTransactionMaxMeterValues R int 50
+StopTxnAlignedDataMaxLength R int 8
+StopTxnSampledDataMaxLength R int 8
+StopTxnAlignedData RW csl - =MeterValuesSampledData
+StopTxnSampledData RW csl - =MeterValuesSampledData
+"""
+RESET_ROWS = "ResetRetries RW int 2 0..100"
+LIGHT_ROWS = """\
+BlinkRepeat RW int 3 0..1000
+LightIntensity RW int 100 0..100
+"""
+# A cable that can be unplugged at the charger and is locked there. These stand before the core rows, whose fixed
+# cable they replace: the first row of a name counts.
+SOCKET_ROWS = """\
+StopTransactionOnEVSideDisconnect RW bool true
+UnlockConnectorOnEVSideDisconnect RW bool true
+"""
+# With certificates of its own. The keys of access are there.
+SECURITY_ROWS = """\
+AdditionalRootCertificateCheck R bool false
+CertificateSignedMaxChainSize R int 10000
+CertificateStoreMaxLength R int 4
+CpoName RW str -
+"""
+
+# Module in profiles/, name of the feature profile, its keys. Lengths of lists in entries. The units of smart charging
+# are Current and Power here, not A and W; TxDefaultAfterTxProfile is ours: true: where a TxProfile has run out before
+# its transaction, a TxDefaultProfile counts again. The specification leaves that open; a factory preset decides.
+OF_PROFILES = (
+    ("core", "Core", ""),
+    (
+        "firmware",
+        "FirmwareManagement",
+        "SupportedFileTransferProtocols R csl HTTP,HTTPS FTP|FTPS|HTTP|HTTPS",
+    ),
+    (
+        "local_auth",
+        "LocalAuthListManagement",
+        """\
+LocalAuthListMaxLength R int 100
+SendLocalListMaxLength R int 20
+LocalAuthListEnabled RW bool true
+""",
+    ),
+    ("reservation", "Reservation", "ReserveConnectorZeroSupported R bool true"),
+    (
+        "smart_charging",
+        "SmartCharging",
+        """\
+ChargeProfileMaxStackLevel R int 8
+ChargingScheduleAllowedChargingRateUnit R csl Current,Power Current|Power
+ChargingScheduleMaxPeriods R int 24
+ConnectorSwitch3to1PhaseSupported R bool false
+MaxChargingProfilesInstalled R int 10
+TxDefaultAfterTxProfile R bool true
+""",
+    ),
+    ("remote_trigger", "RemoteTrigger", ""),
 )
 
 
 def all_rows(cp, evses, more):
     """Rows of a charge point: what its store, its evses, its hooks and its profiles are able to, and `more` texts."""
-    keys = cold("ocpp16.keys.core")
-    rows = [keys.SOCKET_ROWS] if [evse for evse in evses if getattr(evse, "has_lock", False)] else []
-    rows += core_rows(len(evses), [cold("ocpp16.profiles." + name) for name in cp.profiles])
-    rows += (keys.OFFLINE_ROWS, keys.ALIGNED_ROWS, keys.STOP_DATA_ROWS)
+    rows = [SOCKET_ROWS] if [evse for evse in evses if getattr(evse, "has_lock", False)] else []
+    rows += core_rows(len(evses), cp.profiles)
+    rows += (OFFLINE_ROWS, ALIGNED_ROWS, STOP_DATA_ROWS)
     if cp.store.folder is not None:
-        rows.append(keys.CACHE_ROWS)
+        rows.append(CACHE_ROWS)
     if hasattr(cp.hooks, "reset"):
-        rows.append(keys.RESET_ROWS)
+        rows.append(RESET_ROWS)
     return tuple(rows) + tuple(more)
 
 
@@ -55,24 +123,23 @@ def core_rows(connectors, profiles, measurands=MEASURANDS + _MORE):
     """Rows for Configuration: the Core keys that every charge point has, and those of each profile that is built in.
 
     connectors -- number of connectors, without connector 0
-    profiles   -- objects with NAME, the name of a feature profile; others without NAME may be among them
+    profiles   -- names of modules in profiles/; others may be among them
     measurands -- what the meter can give, each with its phase (`Voltage.L1`) where it has several; the default of
                   MeterValuesSampledData are those of MEASURANDS among them
-    A key whose function is missing must not be there. Keys of functions that a charge point may or may not have are in
-    keys/core.py.
     """
-    names = [profile.NAME for profile in profiles if hasattr(profile, "NAME")]
-    rows = [
+    names = []
+    rows = [_CORE]
+    for module, name, keys in OF_PROFILES:
+        if module in profiles:
+            names.append(name)
+            rows.append(keys)
+    rows.append(
         "NumberOfConnectors R int %d\nSupportedFeatureProfiles R csl %s\nMeterValuesSampledData RW csl %s %s"
         % (
             connectors,
             ",".join(names) or "-",
             ",".join([name for name in MEASURANDS if name in measurands]) or "-",
             "|".join(measurands) or "|",
-        ),
-        _CORE,
-    ]
-    for name, module in _OF_PROFILES:
-        if name in names:
-            rows.append(cold("ocpp16.keys." + module).ROWS)
+        )
+    )
     return tuple(rows)

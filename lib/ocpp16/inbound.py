@@ -79,8 +79,11 @@ def _serve(cp, uid, action, payload):
 
 def _handled(cp, action, payload):
     """Payload of the answer. A function of its own: what it loaded is garbage when the answer is put together."""
-    cold("ocpp16.schema").check_request(action, payload, cp.profiles)
-    return _handler(cp, action)(cp, payload or {})
+    schema = cold("ocpp16.schema")
+    schema.check_request(action, payload, cp.profiles)
+    profile = schema.known(action)[0]
+    schema = None
+    return _handler(cp, profile, action)(cp, payload or {})
 
 
 async def _later(cp, uid, answer):
@@ -91,12 +94,11 @@ async def _later(cp, uid, answer):
         return _rpc.pack_error(uid, "InternalError", type(exc).__name__)
 
 
-def _handler(cp, action):
-    for name in cp.profiles:
-        handler = getattr(cold("ocpp16.profiles." + name), "on_" + action, None)
-        if handler is not None:
-            return handler
-    return cold("ocpp16.profiles.absent").handler(action)
+def _handler(cp, profile, action):
+    handler = None
+    if profile in cp.profiles:
+        handler = getattr(cold("ocpp16.profiles." + profile), "on_" + action, None)
+    return handler or cold("ocpp16.profiles.absent").handler(action)
 
 
 def _count(cp, name):

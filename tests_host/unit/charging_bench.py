@@ -47,7 +47,7 @@ class Site:
         self.log = FakeLog()
         self.outbox = Outbox()
         self.config = Configuration(
-            lambda: cold("ocpp16.config_keys").core_rows(connectors, [cold("ocpp16.profiles.smart_charging")]),
+            lambda: cold("ocpp16.config_keys").core_rows(connectors, ("smart_charging",)),
             keys,
             dict,
             None,

@@ -12,11 +12,10 @@ from cold import cold
 from fakes import FakeClock, FakeLog
 
 from ocpp16.config import Configuration
-from ocpp16.keys import core as core_keys
-from ocpp16.keys import local_auth as local_keys
 
 S = cold("ocpp16.auth_store")
 A = cold("ocpp16.authorization")
+KEYS = cold("ocpp16.config_keys")
 TAGS = cold("ocpp16.tag_info")
 LOCAL = cold("ocpp16.profiles.local_auth")
 FOLDER = "/tmp/auth-" + str(binascii.hexlify(os.urandom(6)), "utf-8")
@@ -231,7 +230,10 @@ class Cp:
         self.is_out = lambda connector_id: False
         self.outbox = Outbox()
         self.config = Configuration(
-            lambda: (core_keys.OFFLINE_ROWS, core_keys.CACHE_ROWS, local_keys.ROWS), presets, dict, lambda values: None
+            lambda: (KEYS.OFFLINE_ROWS, KEYS.CACHE_ROWS) + KEYS.core_rows(1, ("local_auth",)),
+            presets,
+            dict,
+            lambda values: None,
         )
 
 

@@ -10,7 +10,6 @@ from cold import cold
 from fakes import virtual_run
 from scripted_csms import T0, Bench
 
-from ocpp16.keys import core as core_keys
 from ocpp16.store import FileStore
 
 A = cold("ocpp16.authorization")
@@ -149,7 +148,6 @@ def test_entries_from_the_wire():
 # -- the engine
 
 FOLDER = "/tmp/tags-" + str(binascii.hexlify(os.urandom(6)), "utf-8")
-ROWS = (core_keys.OFFLINE_ROWS, core_keys.CACHE_ROWS)
 PROFILES = ("core", "local_auth", "reservation")
 
 
@@ -162,7 +160,7 @@ def teardown():
 
 def run(scenario, **options):
     async def main(clock):
-        bench = Bench(clock, store=FileStore(FOLDER), profiles=PROFILES, config_rows=ROWS, **options)
+        bench = Bench(clock, store=FileStore(FOLDER), profiles=PROFILES, **options)
         bench.cp.restore()
         await scenario(bench)
         if bench._task is not None:

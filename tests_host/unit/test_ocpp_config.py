@@ -8,9 +8,11 @@ from ocpp16 import access, config_keys
 from ocpp16.config import Configuration
 from ocpp16.config_edit import Table
 from ocpp16.errors import OcppError
-from ocpp16.keys import core, firmware, local_auth, reservation, security, smart_charging
 
 A, R, N, B = "Accepted", "Rejected", "NotSupported", "RebootRequired"
+
+_OF_LISTS = next(keys for name, _, keys in config_keys.OF_PROFILES if name == "local_auth")
+_MORE = (config_keys.OFFLINE_ROWS, config_keys.ALIGNED_ROWS, config_keys.STOP_DATA_ROWS, _OF_LISTS)
 
 MIXED = """\
 ListMaxLength R int 2
@@ -24,18 +26,6 @@ Name RW str - ..10
 Secret W str - 4..8
 Late RW int 1 0..9 reboot
 """
-
-
-class Core:
-    NAME = "Core"
-
-
-class Smart:
-    NAME = "SmartCharging"
-
-
-class Nameless:
-    pass
 
 
 class Store:
@@ -63,7 +53,7 @@ def _mixed(store=None, presets=None, log=None):
 
 def _core(store=None, presets=None, connectors=1, more=(), log=None):
     store = store or Store()
-    rows = tuple(more) + config_keys.core_rows(connectors, (Core, Nameless))
+    rows = tuple(more) + config_keys.core_rows(connectors, ("core", "our_own"))
     return Configuration(lambda: rows, presets or {}, store.load, store.save, log)
 
 
@@ -102,20 +92,16 @@ def test_defaults_of_the_core_keys():
 
 def test_every_default_passes_its_own_check():
     rows = (
-        core.OFFLINE_ROWS,
-        core.CACHE_ROWS,
-        core.ALIGNED_ROWS,
-        core.STOP_DATA_ROWS,
-        core.RESET_ROWS,
-        core.LIGHT_ROWS,
-        core.SOCKET_ROWS,
-        firmware.ROWS,
-        local_auth.ROWS,
-        reservation.ROWS,
-        smart_charging.ROWS,
-        security.ROWS,
+        config_keys.OFFLINE_ROWS,
+        config_keys.CACHE_ROWS,
+        config_keys.ALIGNED_ROWS,
+        config_keys.STOP_DATA_ROWS,
+        config_keys.RESET_ROWS,
+        config_keys.LIGHT_ROWS,
+        config_keys.SOCKET_ROWS,
+        config_keys.SECURITY_ROWS,
         access.ROWS,
-    )
+    ) + tuple([keys for _, _, keys in config_keys.OF_PROFILES])
     config = _core(more=rows)
     seen = 0
     for name in Table(config).values:
@@ -129,7 +115,7 @@ def test_every_default_passes_its_own_check():
 
 def test_access_that_certification_expects():
     """Read-write and read-only keys of the certification's configuration case."""
-    config = _core(more=(core.OFFLINE_ROWS, core.ALIGNED_ROWS, core.STOP_DATA_ROWS, core.RESET_ROWS, local_auth.ROWS))
+    config = _core(more=_MORE + (config_keys.RESET_ROWS,))
     entries = {entry["key"]: entry for entry in json.loads("".join(config.get_configuration()))["configurationKey"]}
     for key in (
         "ClockAlignedDataInterval ConnectionTimeOut ConnectorPhaseRotation HeartbeatInterval LocalAuthorizeOffline"
@@ -144,12 +130,12 @@ def test_access_that_certification_expects():
 
 def test_rows_of_profiles():
     store = Store()
-    config = Configuration(lambda: config_keys.core_rows(2, (Core, Smart)), {}, store.load, store.save)
+    config = Configuration(lambda: config_keys.core_rows(2, ("core", "smart_charging")), {}, store.load, store.save)
     assert config.get("NumberOfConnectors") == 2
     assert _text(config, "SupportedFeatureProfiles") == "Core,SmartCharging"
     assert _text(config, "ChargingScheduleAllowedChargingRateUnit") == "Current,Power"
     assert _core().get("ChargeProfileMaxStackLevel") is None
-    fewer = config_keys.core_rows(1, (Core,), ("Voltage", "Voltage.L1", "SoC"))
+    fewer = config_keys.core_rows(1, ("core",), ("Voltage", "Voltage.L1", "SoC"))
     config = Configuration(lambda: fewer, {}, store.load, store.save)
     assert _text(config, "MeterValuesSampledData") == "SoC,Voltage"
     assert config.change("MeterValuesSampledData", "Voltage.L1") == A
@@ -255,7 +241,7 @@ def test_500_characters():
 
 
 def test_sampled_data():
-    config = _core(more=(core.STOP_DATA_ROWS, core.ALIGNED_ROWS))
+    config = _core(more=(config_keys.STOP_DATA_ROWS, config_keys.ALIGNED_ROWS))
     before = config.get("MeterValuesSampledData")
     for text in ("Power.Factor", "Voltage,Frequency", "Voltage.L1", "voltage", "Energy", "Voltage,Voltage"):
         for key in ("MeterValuesSampledData", "StopTxnSampledData", "MeterValuesAlignedData", "StopTxnAlignedData"):
@@ -316,7 +302,7 @@ def test_bounds_of_core_keys():
         ("UnlockConnectorOnEVSideDisconnect", "true", R),
     ):
         assert config.change(key, text) == want, (key, text)
-    assert _core(more=(core.SOCKET_ROWS,)).change("UnlockConnectorOnEVSideDisconnect", "false") == A
+    assert _core(more=(config_keys.SOCKET_ROWS,)).change("UnlockConnectorOnEVSideDisconnect", "false") == A
 
 
 def test_same_value_writes_nothing():
@@ -488,7 +474,7 @@ def test_too_many_keys():
 
 
 def test_all_keys_fit_the_limits_of_the_message():
-    config = _core(more=(core.OFFLINE_ROWS, core.ALIGNED_ROWS, core.STOP_DATA_ROWS, security.ROWS, local_auth.ROWS))
+    config = _core(more=_MORE + (config_keys.SECURITY_ROWS,))
     text = "".join(config.get_configuration())
     for entry in json.loads(text)["configurationKey"]:
         assert len(entry["key"]) <= 50 and len(entry["value"]) <= 500 and type(entry["readonly"]) is bool

@@ -187,7 +187,10 @@ def test_stored_garbage_is_no_availability():
 
     async def scenario(b):
         b.cp.restore()
-        assert b.cp.inoperative == (1,)
+        b.start()
+        await b.until(lambda: states(b, 1) == ["Unavailable"])
+        assert await status_of(b, "ChangeAvailability", connectorId=1, type="Operative") == "Accepted"
+        await b.until(lambda: states(b, 1)[-1] == "Available")
 
     run(scenario, store=store)
 

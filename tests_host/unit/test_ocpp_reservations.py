@@ -10,7 +10,6 @@ from cold import cold
 from fakes import virtual_run
 from scripted_csms import T0, Bench
 
-from ocpp16.keys import core as core_keys
 from ocpp16.ramstore import RamStore
 from ocpp16.store import FileStore
 from ocpp16.timestamp import format_utc
@@ -156,7 +155,6 @@ def make(clock, store=None, **options):
         clock,
         store=store or RamStore(),
         profiles=PROFILES,
-        config_rows=(core_keys.OFFLINE_ROWS, core_keys.CACHE_ROWS),
         **options,
     )
     bench.cp.restore()

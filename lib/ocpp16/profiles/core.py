@@ -5,8 +5,6 @@ Source: OCPP 1.6 edition 2, sections 5.2-5.4, 5.6, 5.8, 5.11, 5.12, 5.14 and 5.1
 
 from cold import cold
 
-NAME = "Core"
-
 
 def on_GetConfiguration(cp, payload):
     return cp.config.get_configuration(payload.get("key"))
@@ -67,9 +65,10 @@ def on_Reset(cp, payload):
     """The application ends the sessions and starts again, after the answer."""
     if not hasattr(cp.hooks, "reset"):
         return {"status": "Rejected"}
-    cold("ocpp16.remote").reset(cp, payload["type"] == "Hard")
+    hard = payload["type"] == "Hard"
+    cp.after_answer(lambda: cp.hooks.reset(hard))
     return {"status": "Accepted"}
 
 
 async def on_UnlockConnector(cp, payload):
-    return {"status": await cold("ocpp16.remote").unlock(cp, payload["connectorId"])}
+    return {"status": await cold("ocpp16.lock").unlock(cp, payload["connectorId"])}

@@ -7,8 +7,6 @@ import asyncio
 
 from cold import cold
 
-NAME = "LocalAuthListManagement"
-
 
 def on_GetLocalListVersion(cp, payload):
     """-1: no list, or switched off; 0: it is empty."""

@@ -2,8 +2,6 @@
 
 from cold import cold
 
-NAME = "Reservation"
-
 
 def on_ReserveNow(cp, payload):
     return {"status": cold("ocpp16.reservations").reserve(cp, payload)}

@@ -9,8 +9,6 @@ from fixed import fixed
 from ..errors import OcppError
 from ..timestamp import format_utc
 
-NAME = "SmartCharging"
-
 
 def on_SetChargingProfile(cp, payload):
     number, profile = payload["connectorId"], payload["csChargingProfiles"]

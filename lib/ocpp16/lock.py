@@ -1,6 +1,6 @@
-"""What the central system has done at once: Reset and UnlockConnector. A cold module (see lib/cold.py).
+"""UnlockConnector. A cold module (see lib/cold.py).
 
-Source: OCPP 1.6 edition 2, sections 5.14 and 5.18, with errata.
+Source: OCPP 1.6 edition 2, section 5.18, with errata.
 """
 
 import asyncio
@@ -9,11 +9,6 @@ from micropython import const
 
 _SETTLE_MS = const(3000)  # longest wait for "off" before a lock is opened
 _LOOK_MS = const(20)
-
-
-def reset(cp, hard):
-    """Start again once the answer has left."""
-    cp.after_answer(lambda: cp.hooks.reset(hard))
 
 
 async def unlock(cp, connector_id):

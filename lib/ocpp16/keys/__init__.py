@@ -1,1 +1,0 @@
-"""Configuration keys that only some charge points have: one module for each profile, with its rows. See config."""
