@@ -118,13 +118,18 @@ def make_outlet(get, board, limits, parts):
     snap.tolerance_mv = get("power.over_mv")
     snap.derate_dc, snap.stop_dc = get("power.derate_dc"), get("power.stop_dc")
     snap.heating_max_ma = get("power.heating_max_ma")
+    lock = None
+    if board["lock"]:
+        from .lock import Lock
+
+        lock = Lock(parts[8], parts[0], parts[9])
     options = (
         snap,
         get("power.fault_hold_ms"),
         get("vehicle.bms_timeout_ms"),
         get("vehicle.bms_stop_ms"),
         get("vehicle.session_timeout_ms") - get("vehicle.bms_timeout_ms"),
-        board["lock"],
+        lock,
         board["plug_switch"],
         get("meter.register") == "lifetime",
     )

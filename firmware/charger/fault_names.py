@@ -16,7 +16,8 @@ TemperatureSensor InternalError
 PowerModuleLost InternalError
 StartFailed InternalError
 Software InternalError
-BmsBusDown InternalError"""
+BmsBusDown InternalError
+PlugLock ConnectorLockFailure"""
 
 
 def describe(kind, info):

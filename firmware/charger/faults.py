@@ -25,6 +25,7 @@ _MODULE_LOST = const(11)
 _START_FAILED = const(12)
 SOFTWARE = const(13)
 _BMS_BUS = const(14)
+LOCK = const(15)
 _OF_GATE = b"\x00\x04\x05\x0c"  # by gate.fault
 
 # Tenths of a second that a cause must last before it counts. Power is off long before:
@@ -33,7 +34,7 @@ _OF_GATE = b"\x00\x04\x05\x0c"  # by gate.fault
 #   above the set-point 2 s: time for the module to follow a lower limit of ours
 # - sensor and module 5 s: on top of their own timeouts
 # - BMS bus 15 s: a vehicle has left by then, what is broken is our controller
-_LASTS_DS = b"\x00\x0a\x00\x00\x00\x00\x00\x04\x14\x00\x32\x32\x00\x00\x96"
+_LASTS_DS = b"\x00\x0a\x00\x00\x00\x00\x00\x04\x14\x00\x32\x32\x00\x00\x96\x00"
 
 # These stay for the hold time after their cause is gone; the gate latches its own two.
 _STAYS = const(
@@ -54,7 +55,7 @@ class Faults:
 
     current -- None or (errorCode, vendorErrorCode, info)
     kind    -- its number, or None
-    tripped -- seen since the last update, bit mask (1 << OVER_VOLTAGE, 1 << SOFTWARE): set it, update() takes it
+    tripped -- seen since the last update, bit mask of OVER_VOLTAGE, SOFTWARE, LOCK: set it, update() takes it
     """
 
     def __init__(self, clock, hold_ms):

@@ -8,7 +8,7 @@ from cold import cold
 from fixed import fixed
 from micropython import const
 
-from .faults import EMERGENCY_STOP, OVER_TEMPERATURE, OVER_VOLTAGE, SOFTWARE, Faults
+from .faults import EMERGENCY_STOP, LOCK, OVER_TEMPERATURE, OVER_VOLTAGE, SOFTWARE, Faults
 from .gate import RUNNING
 from .interlock import NOT_PERMITTED, TERMINAL_HIGH, VEHICLE, interlock
 
@@ -26,13 +26,13 @@ class Outlet:
     snap    -- the interlock's Snapshot, with its constant part filled in
     fault_hold_ms -- as faults.Faults; bms_timeout_ms -- BMS silence that cuts the power
     bms_stop_ms, bms_lost_ms -- a BMS that forbids, or is silent after the time-out, for this long ends the session
-    has_lock, has_switch -- plug lock and plug switch are fitted; lifetime -- OCPP shows the lifetime register
+    lock -- a lock.Lock, or None; has_switch -- a plug switch is fitted; lifetime -- OCPP shows the lifetime register
     connector -- the charge point's connector, set after construction; None: no OCPP
     soc     -- last known SoC of this plug-in (0.01 %), also when the vehicle has just left; or None
     """
 
     def __init__(self, number, bms, module, gate, meter, plug, module_bus, bms_bus, hal, clock, log, snap,
-                 fault_hold_ms, bms_timeout_ms, bms_stop_ms, bms_lost_ms, has_lock, has_switch, lifetime):  # fmt: skip
+                 fault_hold_ms, bms_timeout_ms, bms_stop_ms, bms_lost_ms, lock, has_switch, lifetime):  # fmt: skip
         self.number = number
         self.connector = None
         self.gate = gate
@@ -47,7 +47,8 @@ class Outlet:
         self._bms_bus = bms_bus
         self._hal = hal
         self._log = log
-        self.has_lock = has_lock
+        self.lock = lock
+        self.has_lock = lock is not None  # asked by the charge point
         self._has_switch = has_switch
         self._lifetime = lifetime
         self._bms_timeout_ms = bms_timeout_ms
@@ -60,7 +61,7 @@ class Outlet:
         self._forbids_for = Lasting(clock, bms_stop_ms)
         self._silent_for = Lasting(clock, bms_lost_ms)
         self._was_plugged = False
-        self._shown = self._news = None  # what lock and light, what the charge point was told last
+        self._shown = self._news = None  # what the light, what the charge point was told last
         module.on_power = self._on_power
         module_bus.on_frame = self._on_module_frame
         bms_bus.on_frame = self._on_bms_frame
@@ -269,6 +270,9 @@ class Outlet:
     def _watch_faults(self):
         gate, found = self.gate, self._faults
         was = found.kind
+        lock, connector = self.lock, self.connector
+        if lock is not None and connector is not None and lock.update(connector, self._snap.plugged):
+            found.tripped |= 1 << LOCK
         found.update(self._snap, gate, self._module.terminal_ma(), self._hal.input("fault", self.number))
         if found.kind != was:
             self._log.warn("outlet%d" % self.number, "fault: %s" % (found.current,))
@@ -293,7 +297,7 @@ class Outlet:
             self.connector.stop("Other")
 
     def _tell(self):
-        """Tell the BMS, the lock, the light and the charge point what is new."""
+        """Tell the BMS, the light and the charge point what is new."""
         s, kind = self._snap, self._faults.kind
         self._bms.report(
             s.terminal_mv or 0,
@@ -307,12 +311,9 @@ class Outlet:
             light = "fault"
         elif self.gate.state == RUNNING:
             light = "charging"
-        show = (light, self.connector is not None and self.connector.locked)
-        if show != self._shown:
-            self._shown = show
+        if light != self._shown:
+            self._shown = light
             self._hal.output("led", self.number, light)
-            if self.has_lock:
-                self._hal.output("lock", self.number, show[1])
         news = (s.plugged, kind, self.evse_ready(), self.ev_ready(), self.is_settled())
         if news != self._news:
             self._news = news

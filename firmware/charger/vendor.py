@@ -44,14 +44,17 @@ class VendorMessages:
         """Queue each VehicleInfo that is complete or has waited long enough. Call a few times a second."""
         if self._waiting:
             for key in sorted(self._waiting):  # dicts have no order here
-                connector = self._waiting[key][0]
-                if self.may_start(connector):
-                    self.before_start(connector)
+                if self._is_due(key):
+                    self.before_start(self._waiting[key][0])
 
     def may_start(self, connector):
-        """False: a transaction should wait, because VehicleInfo, which goes first, still misses data."""
+        """False: a transaction should wait, for the plug to be locked or for VehicleInfo, which goes first."""
         key = connector.id
-        if key not in self._waiting or None not in self._outlets[key].vehicle_values():
+        lock = self._outlets[key].lock
+        return (lock is None or lock.is_closed()) and (key not in self._waiting or self._is_due(key))
+
+    def _is_due(self, key):
+        if None not in self._outlets[key].vehicle_values():
             return True
         return self._clock.uptime_ms() - self._waiting[key][1] >= self._wait_ms
 

@@ -154,6 +154,7 @@ class Connector:
         self.stops = []
         self.pokes = 0
         self.kept = False  # the lock, after a session
+        self.id_tag = None
         self._bench = bench
 
     def stop(self, reason, id_tag=None):
@@ -683,6 +684,55 @@ def test_unlock_tells_whether_the_lock_has_moved():
         bench.hal.levels["lock"] = bolt
         assert virtual_run(lambda clock: bench.outlet.unlock()) is opened
         assert bench.hal.outputs["lock"] is False
+
+
+def _claimed(bolt):
+    """A tag was accepted, the vehicle is there, and the lock has been told to close; its bolt says this."""
+    bench = Bench(board={"lock": True})
+    bench.hal.levels["lock"] = False
+    bench.connector.id_tag = "TAG"
+    bench.go(1000)
+    assert bench.hal.outputs["lock"] is False and not bench.outlet.lock.is_closed()  # nothing there to be locked
+    bench.plug()
+    assert bench.hal.outputs["lock"] is True
+    bench.hal.levels["lock"] = bolt
+    return bench
+
+
+def test_lock_closes_before_the_session():
+    bench = _claimed(True)
+    assert bench.outlet.lock.is_closed() and _claimed(None).outlet.lock.is_closed()
+    bench.connector.id_tag = None  # it was not meant
+    bench.go(100)
+    assert bench.hal.outputs["lock"] is False and not bench.outlet.lock.is_closed()
+
+
+def test_lock_that_does_not_close_is_a_fault_until_the_vehicle_has_left():
+    bench = _claimed(False).go(600)
+    assert bench.outlet.fault() is None and not bench.outlet.lock.is_closed()
+    bench.go(400)
+    assert bench.outlet.fault() == ("ConnectorLockFailure", "PlugLock", "")
+    bench.go(60_000)
+    assert bench.outlet.fault() is not None and bench.hal.outputs["lock"] is False, "the plug must be free"
+    bench.bms.talks = False
+    bench.go(4_000)
+    assert not bench.outlet.plugged() and bench.outlet.fault() is None
+    bench.plug()
+    bench.hal.levels["lock"] = True
+    bench.go(100)
+    assert bench.outlet.lock.is_closed() and bench.outlet.fault() is None
+
+
+def test_lock_that_comes_open_ends_the_session():
+    bench = Bench(board={"lock": True})
+    bench.hal.levels["lock"] = True
+    bench.charge()
+    bench.hal.levels["lock"] = False
+    bench.go(900)
+    assert bench.gate.state == RUNNING
+    bench.go(200)
+    assert bench.connector.stops == ["Other"] and bench.gate.state in (STOPPING, OFF)
+    assert bench.outlet.fault()[0] == "ConnectorLockFailure"
 
 
 def test_boot_without_inputs_is_no_fault_for_a_second():

@@ -47,6 +47,7 @@ class FakeOutlet:
     def __init__(self):
         self.soc = 8718
         self.meter = FakeMeter()
+        self.lock = None
 
     def vehicle_values(self):
         return self.values
@@ -127,6 +128,23 @@ def test_start_waits_for_the_data_but_not_for_ever():
     assert bench.hooks.may_start(bench.connector)
     bench.hooks.before_start(bench.connector)
     assert bench.names() == ["VehicleInfo"] and bench.hooks.may_start(bench.connector)
+
+
+def test_start_waits_for_the_lock_but_the_data_do_not():
+    class Lock:
+        closed = False
+
+        def is_closed(self):
+            return self.closed
+
+    bench = Bench()
+    bench.outlet.lock = lock = Lock()
+    bench.hooks.plugged_in(bench.connector)
+    assert not bench.hooks.may_start(bench.connector)
+    bench.hooks.tick()
+    assert bench.names() == ["VehicleInfo"] and not bench.hooks.may_start(bench.connector)
+    lock.closed = True
+    assert bench.hooks.may_start(bench.connector)
 
 
 def test_start_is_the_last_moment():
