@@ -5,7 +5,7 @@ Numbers and expectations: OCTT test case document, FINAL 2024-04.
 
 from typing import Any
 
-from tests_host.oca.charger import OTHER, REJECTED, TAG, Charger, meter_times, steps
+from tests_host.oca.charger import ACCEPTED, OTHER, REJECTED, TAG, Charger, meter_times, steps
 from tests_host.oca.runner import oca
 from tests_host.system.rig import START_S, field_of
 from tests_host.system.steps import RECONNECT_S, calls_of, utc
@@ -80,6 +80,66 @@ async def test_tc_004_2_identification_first_times_out(cp: Charger) -> None:
     cp.assert_count("StartTransaction", 0)
 
 
+# The vehicle leaves during the transaction
+
+
+@oca(board={"lock": True})
+async def test_tc_005_1_unplugged_stops_and_unlocks(cp: Charger) -> None:
+    for key in ("StopTransactionOnEVSideDisconnect", "UnlockConnectorOnEVSideDisconnect"):
+        await cp.set(key, "true")
+    transaction = await cp.charging()
+    await cp.sim.cmd("unplug")
+    stop, finishing = await cp.expect_all("StopTransaction(EVDisconnected)", "StatusNotification(1 Finishing)")
+    assert stop.payload["transactionId"] == transaction
+    assert finishing.payload["info"] == "EV side disconnected"
+    await cp.status("Available")
+    await cp.sim.wait_state(lambda state: state["bolt"] is False)
+
+
+@oca()
+async def test_tc_005_2_unplugged_stops_stays_locked(cp: Charger) -> None:
+    """A fixed cable: nothing is locked, so the vehicle's leaving makes the connector Available."""
+    assert await cp.get("StopTransactionOnEVSideDisconnect") == "true"
+    assert await cp.get("UnlockConnectorOnEVSideDisconnect") == "false"
+    transaction = await cp.charging()
+    await cp.sim.cmd("unplug")
+    stop, finishing = await cp.expect_all("StopTransaction(EVDisconnected)", "StatusNotification(1 Finishing)")
+    assert stop.payload["transactionId"] == transaction
+    assert finishing.payload["info"] == "EV side disconnected"
+    await cp.status("Available")
+    assert await cp.call("UnlockConnector", {"connectorId": 1}) == {"status": "NotSupported"}
+
+
+@oca(board={"lock": True})
+async def test_tc_005_3_unplugged_goes_on(cp: Charger) -> None:
+    for key in ("StopTransactionOnEVSideDisconnect", "UnlockConnectorOnEVSideDisconnect"):
+        await cp.set(key, "false")
+    transaction = await cp.charging()
+    mark = cp.mark()
+    await cp.sim.cmd("unplug")
+    suspended = await cp.wait_call("StatusNotification", since=mark, connectorId=1, info="EV side disconnected")
+    assert suspended.payload["status"] in ("SuspendedEV", "SuspendedEVSE"), suspended
+    assert not (await cp.sim.state())["output_on"]
+    await cp.remote_stop(transaction)
+    await cp.stopped("Remote", transaction)
+
+
+# Tags that are known
+
+
+@oca()
+async def test_tc_007_cached_id(cp: Charger) -> None:
+    await cp.set("AuthorizationCacheEnabled", "true")
+    await cp.set("LocalPreAuthorize", "true")
+    await cp.id_tag_cached()
+    await cp.set("AuthorizeRemoteTxRequests", "true")
+    mark = cp.mark()
+    await cp.plug()
+    await cp.remote_start()
+    await cp.started()
+    assert "Authorize" not in cp.calls(mark)
+
+
 # Remote start and stop
 
 
@@ -111,6 +171,70 @@ async def test_tc_012_remote_stop(cp: Charger) -> None:
     await cp.remote_stop(transaction)
     await cp.stopped("Remote", transaction)
     await cp.wait_output(False)
+
+
+# Reset
+
+
+async def _reset(cp: Charger, how: str) -> int:
+    mark = cp.mark()
+    assert await cp.call("Reset", {"type": how}) == ACCEPTED
+    return mark
+
+
+async def _reset_when_idle(cp: Charger, how: str) -> None:
+    """Availability survives; a charger that starts again says so."""
+    assert await cp.call("ChangeAvailability", {"connectorId": 1, "type": "Inoperative"}) == ACCEPTED
+    await cp.status("Unavailable")
+    mark = await _reset(cp, how)
+    await cp.registered(mark, {0: "Available", 1: "Unavailable", 2: "Available"})
+    assert await cp.call("ChangeAvailability", {"connectorId": 1, "type": "Operative"}) == ACCEPTED
+    await cp.status("Available")
+
+
+@oca(connectors=2)
+async def test_tc_013_hard_reset_idle(cp: Charger) -> None:
+    await _reset_when_idle(cp, "Hard")
+
+
+@oca(connectors=2)
+async def test_tc_014_soft_reset_idle(cp: Charger) -> None:
+    await _reset_when_idle(cp, "Soft")
+
+
+# Unlock
+
+
+async def _unlock(cp: Charger, connector: int = 1) -> Any:
+    return (await cp.call("UnlockConnector", {"connectorId": connector}))["status"]
+
+
+@oca(board={"lock": True})
+async def test_tc_017_1_unlock_idle(cp: Charger) -> None:
+    assert await _unlock(cp) == "Unlocked"
+
+
+@oca()
+async def test_tc_017_2_unlock_idle_fixed_cable(cp: Charger) -> None:
+    assert await _unlock(cp) == "NotSupported"
+
+
+@oca(board={"lock": True})
+async def test_tc_018_1_unlock_in_transaction(cp: Charger) -> None:
+    transaction = await cp.charging()
+    assert await _unlock(cp) == "Unlocked"
+    await cp.stopped("UnlockCommand", transaction)
+    await cp.sim.wait_state(lambda state: state["bolt"] is False)
+    await cp.unplug()
+
+
+@oca(ocpp=QUICK_SAMPLES)
+async def test_tc_018_2_unlock_in_transaction_fixed_cable(cp: Charger) -> None:
+    await cp.charging()
+    assert await _unlock(cp) == "NotSupported"
+    await cp.wait_new("MeterValues(Sample.Periodic)", 2, cp.mark())
+    cp.assert_count("StatusNotification(1 Finishing)", 0)
+    assert (await cp.sim.state())["output_on"]
 
 
 # Configuration
@@ -165,6 +289,20 @@ async def test_tc_023_3_authorize_blocked(cp: Charger) -> None:
     await _refused_tag(cp, "Blocked")
 
 
+@oca(board={"lock": True})
+async def test_tc_024_lock_failure(cp: Charger) -> None:
+    """A plug that is only half in: its bolt cannot close."""
+    await cp.remote_start()
+    await cp.status("Preparing")
+    await cp.sim.cmd("fault", kind="lock", active=True)
+    await cp.sim.cmd("plug")
+    fault = await cp.status("Faulted")
+    assert fault.payload["errorCode"] == "ConnectorLockFailure"
+    await cp.settled()
+    cp.assert_count("StartTransaction", 0)
+    assert not (await cp.sim.state())["on_frames"]
+
+
 @oca()
 async def test_tc_026_remote_start_rejected(cp: Charger) -> None:
     await cp.charging()
@@ -190,6 +328,19 @@ async def test_tc_028_remote_stop_unknown_id(cp: Charger) -> None:
     assert (await cp.sim.state())["output_on"]
 
 
+@oca(board={"lock": True})
+async def test_tc_030_unlock_failure(cp: Charger) -> None:
+    """The bolt of a running transaction is jammed."""
+    await cp.charging()
+    await cp.sim.cmd("fault", kind="lock", active=True)
+    assert await _unlock(cp) == "UnlockFailed"
+
+
+@oca()
+async def test_tc_031_unlock_unknown_connector(cp: Charger) -> None:
+    assert await _unlock(cp, 2) == "NotSupported"
+
+
 # Power failure
 
 
@@ -204,6 +355,15 @@ async def test_tc_032_2_power_failure(cp: Charger) -> None:
     assert after.payload["status"] in ("Preparing", "Finishing"), after
     stop = await cp.wait_label("StopTransaction(PowerLoss)", boot.n)
     assert stop.payload["transactionId"] == transaction and "idTag" not in stop.payload
+
+
+@oca(connectors=2)
+async def test_tc_034_power_failure_with_unavailable(cp: Charger) -> None:
+    assert await cp.call("ChangeAvailability", {"connectorId": 0, "type": "Inoperative"}) == ACCEPTED
+    await cp.expect_all(*(f"StatusNotification({n} Unavailable)" for n in range(3)))
+    mark = cp.mark()
+    await cp.restart_firmware(wait_registered=False)
+    await cp.registered(mark, dict.fromkeys(range(3), "Unavailable"))
 
 
 # Offline
@@ -229,6 +389,57 @@ async def test_tc_036_connection_loss_in_transaction(cp: Charger) -> None:
     assert {f.payload["transactionId"] for f in frames} == {transaction}
 
 
+OFFLINE = {"AllowOfflineTxForUnknownId": "true", "LocalAuthorizeOffline": "true", "MaxEnergyOnInvalidId": "0"}
+
+
+async def _offline_start(cp: Charger) -> int:
+    """Without a connection: plug, tag, power. The mark of the new connection's begin."""
+    mark = cp.mark()
+    await cp.csms.stop_listening()
+    await cp.sim.cmd("plug")
+    await cp.wait_line("plugged in")
+    await cp.swipe(TAG)
+    await cp.wait_output(True)
+    return mark
+
+
+@oca(ocpp=OFFLINE)
+async def test_tc_037_1_offline_start_valid_id(cp: Charger) -> None:
+    mark = await _offline_start(cp)
+    await cp.csms.resume()
+    await cp.wait_label("StatusNotification(1 Charging)", mark, RECONNECT_S)
+    start = await cp.wait_label("StartTransaction", mark)
+    assert start.payload["idTag"] == TAG
+    await cp.settled()
+    assert (await cp.sim.state())["output_on"]
+
+
+async def _invalid_after(cp: Charger, stop: str) -> int:
+    cp.csms.id_tag(TAG, "Invalid")
+    await cp.set("StopTransactionOnInvalidId", stop)
+    mark = await _offline_start(cp)
+    await cp.csms.resume()
+    await cp.wait_label("StatusNotification(1 Charging)", mark, RECONNECT_S)
+    return (await cp.wait_label("StartTransaction", mark)).n
+
+
+@oca(ocpp=OFFLINE)
+async def test_tc_037_2_offline_start_invalid_id_suspends(cp: Charger) -> None:
+    start = await _invalid_after(cp, "false")
+    await cp.wait_label("StatusNotification(1 SuspendedEVSE)", start)
+    await cp.wait_output(False)
+    await cp.settled()
+    assert not [f for f in calls_of(cp) if f.action == "StopTransaction"]
+
+
+@oca(ocpp=OFFLINE)
+async def test_tc_037_3_offline_start_invalid_id_stops(cp: Charger) -> None:
+    start = await _invalid_after(cp, "true")
+    await cp.wait_label("StopTransaction(DeAuthorized)", start)
+    await cp.wait_label("StatusNotification(1 Finishing)", start)
+    await cp.wait_output(False)
+
+
 @oca()
 async def test_tc_038_offline_stop(cp: Charger) -> None:
     transaction = await cp.charging()
@@ -240,6 +451,19 @@ async def test_tc_038_offline_stop(cp: Charger) -> None:
     stop = await cp.wait_label("StopTransaction(Local)", mark, RECONNECT_S)
     assert (stop.payload["transactionId"], stop.payload["idTag"]) == (transaction, TAG)
     await cp.wait_label("StatusNotification(1 Finishing)", mark)
+
+
+@oca(ocpp=OFFLINE)
+async def test_tc_039_offline_transaction(cp: Charger) -> None:
+    mark = await _offline_start(cp)
+    await cp.swipe(TAG)
+    await cp.wait_output(False)
+    await cp.csms.resume()
+    start = await cp.wait_label("StartTransaction", mark, RECONNECT_S)
+    stop = await cp.wait_label("StopTransaction(Local)", start.n)
+    answer = await cp.csms.wait_for("StartTransaction", kind="CALLRESULT", direction="out", since=start.n)
+    assert stop.payload["transactionId"] == answer.payload["transactionId"]
+    assert utc(stop.payload["timestamp"]) >= utc(start.payload["timestamp"])
 
 
 # Fault
