@@ -16,8 +16,9 @@ from .site import MAX_CONNECTORS, Site, free_base, offsets
 
 _EPILOG = """\
 ports: P control (JSON lines), P+1 I/O lines (JSON lines), and for connector n
-P+10n power module bus, P+10n+1 BMS bus (SLCAN). P = 0 finds a free block. When
-all of them listen, the first line on stdout is {"listening": "HOST:P"}.
+P+10n power module bus, P+10n+1 BMS bus (SLCAN), P+10n+2 serial line to a BMS
+(JBD or Daly frames). P = 0 finds a free block. When all of them listen, the
+first line on stdout is {"listening": "HOST:P"}.
 
 example: python -m tools.sim --listen 127.0.0.1:21000 --soc 87
          echo '{"cmd": "plug", "soc": 50}' | nc 127.0.0.1 21000

@@ -47,6 +47,14 @@ class BmsOptions:
     daly: bool = False
     ah_counters: bool = True
     control_byte: int | None = None
+    protocol: str = "can"
+    """"jbd", "daly": this vehicle has a BMS on the serial line instead, see uart_bms.py."""
+    asleep: bool = False
+    protection: int = 0
+    """Protection and fault bits of a BMS on the serial line."""
+
+
+PROTOCOLS = ("can", "jbd", "daly")
 
 
 def class_capacity(max_current: float) -> float:
@@ -94,6 +102,15 @@ class Bms:
         """True while the plug is in."""
         return self._periodic is not None
 
+    @property
+    def is_full(self) -> bool:
+        """True from the end of charge until some of it is gone."""
+        return self._full
+
+    def pack_current(self) -> float:
+        """Return the charge current in A."""
+        return self._pack_current()
+
     def wake(self, pack_current: Callable[[], float]) -> None:
         """The plug went in: start sending. `pack_current` gives the charge current in A."""
         self._pack_current = pack_current
@@ -137,6 +154,8 @@ class Bms:
         self._garbage = Rate(per_second, self._emit_garbage) if per_second else None
 
     def _emit_garbage(self, count: int) -> None:
+        if self.options.protocol != "can":
+            return
         for _ in range(count):
             self._bus.send(self._garbage_frame(), self)
 
@@ -184,7 +203,7 @@ class Bms:
 
     def _send(self, frame: can.Message) -> bool:
         """Send unless silent; True when it was a good frame on a bus that is up."""
-        if self.options.silent:
+        if self.options.silent or self.options.protocol != "can":
             return False
         if self.options.corrupt:
             frame = damage(self._rng, frame)

@@ -54,6 +54,10 @@ class SimAddress:
         """Port of the BMS bus."""
         return self.base + 10 * connector + 1
 
+    def uart(self, connector: int = 1) -> int:
+        """Port of the serial line to a BMS."""
+        return self.base + 10 * connector + 2
+
 
 class _Line:
     """One connection: requests one after the other."""

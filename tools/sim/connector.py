@@ -12,6 +12,8 @@ from .bus import CanBus, Recorder
 from .circuit import Circuit
 from .events import EventLog
 from .module import PowerModule
+from .uart_bms import UartBms
+from .uartline import UartLine
 
 FAULT_KINDS = ("input", "module", "mains", "overtemperature", "weld", "jam", "lock")
 _BOLT_S = 0.05  # the time a bolt needs
@@ -42,6 +44,8 @@ class Connector:
         self.circuit = Circuit(now=time.monotonic(), on_step=self._stepped)
         self.circuit.battery.soc = soc
         self.bms = Bms(self.bms_bus, self.circuit.battery, rng, self.refresh, self._limits_sent)
+        self.uart = UartLine(number, events, rng)
+        self.uart_bms = UartBms(self.uart, self.bms, self.circuit.battery, rng, self.refresh, self._limits_sent)
         self.module = PowerModule(self.pm, self.circuit, rng, events)
         self._events = events
         self._said: tuple[float, float, bool] | None = None  # limits last sent to the charger
@@ -70,7 +74,8 @@ class Connector:
         """Stop timers and servers."""
         self.bms.close()
         self.module.close()
-        await asyncio.gather(self.pm.close(), self.bms_bus.close())
+        self.uart_bms.changed()
+        await asyncio.gather(self.pm.close(), self.bms_bus.close(), self.uart.close())
 
     # --- the driver
 
@@ -110,6 +115,7 @@ class Connector:
         self.circuit.plugged = True
         self._events.add("plug", self.number, soc=battery.soc)
         self.bms.wake(lambda: self.circuit.current)
+        self.uart_bms.changed()
 
     def unplug(self) -> None:
         """Pull the plug, under load if it must be."""
@@ -121,6 +127,7 @@ class Connector:
         if self.bolt:
             self._alarm("unplugged_while_locked")
         self.bms.sleep()
+        self.uart_bms.changed()
         self.circuit.plugged = False
         self.circuit.interrupt()
         self._events.add("unplug", self.number, soc=self.circuit.battery.soc)
@@ -280,6 +287,12 @@ class Connector:
             "frames": {"bms": _by_id(self.bms_bus.seen), "pm": _by_id(self.pm.seen)},
             "sent": {"bms": _by_id(self.bms_bus.sent), "pm": _by_id(self.pm.sent)},
             "bad_frames": {"bms": bms.bad_frames, "pm": module.bad_frames},
+            "uart": {
+                "frames": _by_id(self.uart_bms.seen, 2),
+                "sent": _by_id(self.uart_bms.sent, 2),
+                "bad_bytes": self.uart_bms.bad_bytes,
+                **self.uart.summary(),
+            },
             "limits": None
             if self._said is None or not circuit.plugged
             else {"voltage": self._said[0], "current": self._said[1], "allow": self._said[2]},
@@ -302,5 +315,5 @@ class Connector:
         }
 
 
-def _by_id(counts: dict[int, int]) -> dict[str, int]:
-    return {f"0x{frame_id:08X}": count for frame_id, count in sorted(counts.items())}
+def _by_id(counts: dict[int, int], digits: int = 8) -> dict[str, int]:
+    return {f"0x{frame_id:0{digits}X}": count for frame_id, count in sorted(counts.items())}

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .bms import PROTOCOLS
 from .bus import BUS_STATES
 from .connector import FAULT_KINDS
 from .fields import Check, boolean, check_fields, choice, integer, nullable, number, text, texts
@@ -70,6 +71,9 @@ COMMANDS: dict[str, Command] = {
             "daly": boolean,
             "ah_counters": boolean,
             "control_byte": nullable(integer(0, 255)),
+            "protocol": choice(*PROTOCOLS),
+            "asleep": boolean,
+            "protection": integer(0, 2**53),
         }
     ),
     "module": Command(
@@ -105,7 +109,7 @@ COMMANDS: dict[str, Command] = {
     "door": _LINE,
     "fault": Command({"active": boolean, "kind": choice(*FAULT_KINDS)}, frozenset({"active"})),
     "bus": Command(
-        {"name": choice("bms", "pm"), "state": choice(*BUS_STATES), "load": _RATE, "text_garbage": _RATE},
+        {"name": choice("bms", "pm", "uart"), "state": choice(*BUS_STATES), "load": _RATE, "text_garbage": _RATE},
         frozenset({"name"}),
     ),
     "io": Command({"state": choice("up", "down")}, frozenset({"state"}), has_connector=False),
@@ -192,6 +196,8 @@ class Control:
             known["connector"] = self._connector
             request.setdefault("connector", 1)
         fields = check_fields(request, known, command.required)
+        if name == "bus" and fields["name"] == "uart" and "text_garbage" in fields:
+            raise ValueError("text_garbage: a serial line has no lines of text")
         if name == "swipe" and fields.setdefault("connector", 0) > len(self._site.connectors):
             raise ValueError(f"connector: must be a whole number from 0 to {len(self._site.connectors)}")
         return name, fields
@@ -215,6 +221,7 @@ class Control:
         for name, value in options.items():
             setattr(bms.options, name, value)
         bms.options_changed()
+        self._site.connectors[connector].uart_bms.changed()
         return {}
 
     async def _module(self, connector: int, **options: Any) -> dict[str, Any]:
@@ -250,6 +257,12 @@ class Control:
         text_garbage: float | None = None,
     ) -> dict[str, Any]:
         one = self._site.connectors[connector]
+        if name == "uart":
+            if state is not None:
+                one.uart.set_state(state)
+            if load is not None:
+                one.uart.set_load(load)
+            return {}
         bus = one.pm if name == "pm" else one.bms_bus
         if state is not None:
             bus.set_state(state)

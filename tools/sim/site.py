@@ -24,7 +24,7 @@ MAX_CONNECTORS = 20
 
 
 class Site:
-    """Everything simulated. Ports: base + 1 I/O, base + 10 n power module bus, base + 10 n + 1 BMS bus."""
+    """Everything simulated. Ports: base + 1 I/O, base + 10 n power module bus, + 1 BMS bus, + 2 BMS UART."""
 
     def __init__(self, connectors: int = 1, seed: int = 1, soc: float = 87.0, log: Path | None = None) -> None:
         rng = random.Random(seed)
@@ -42,6 +42,7 @@ class Site:
             for number, connector in self.connectors.items():
                 await connector.pm.listen(host, base + 10 * number)
                 await connector.bms_bus.listen(host, base + 10 * number + 1)
+                await connector.uart.listen(host, base + 10 * number + 2)
         except OSError:
             await self.close()
             raise
@@ -121,7 +122,7 @@ class Site:
 
 
 def offsets(connectors: int) -> list[int]:
-    """Return the ports in use, relative to the base; the UART of each connector is reserved."""
+    """Return the ports in use, relative to the base."""
     return [0, 1] + [10 * n + k for n in range(1, connectors + 1) for k in range(3)]
 
 
