@@ -3,15 +3,19 @@
 Such a BMS is asked and never written to. It states no limits: those of the settings hold.
 """
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests_host.conftest import interpreter
 from tests_host.system.rig import Rig, field_of, system_test
 from tests_host.system.safety_steps import BOUND_S, Event, Loss, all_at_once, assert_lawful, wait_sim
 from tests_host.system.steps import INTERVAL_S, QUICK_SETTINGS, TAG, QuickRig
+from tools.build_mpy import build
+from tools.demo.firmware import ROOT
 from tools.transcript import Session
 
 MAX_V, MAX_A = 84.0, 24.0
@@ -20,6 +24,7 @@ _STOP = {"vehicle.bms_stop_ms": 2000}  # longer than what is asked for one after
 _TIMEOUT_S = QUICK_SETTINGS["vehicle.bms_timeout_ms"] / 1000
 _SWEEP_S = 1.2  # every value of the BMS is asked for again within this
 _READS = {"jbd": {"0x03"}, "daly": {"0x90", "0x92", "0x93", "0x98"}}
+_HEAP = "128k"  # as in an ESP32 without PSRAM; the Rivot BMS has a bound of its own in test_small_heap.py
 PACK = {"soc": 50, "temperature": 31, "max_current": MAX_A}  # 72.8 V
 
 
@@ -200,3 +205,24 @@ async def test_uart_bms(tmp_path: Path, protocol: str) -> None:
             rig.assert_schemas()
 
     await all_at_once(tmp_path, CASES, run)
+
+
+@system_test
+async def test_small_heap(tmp_path: Path) -> None:
+    """The compiled firmware on the 32-bit port."""
+    interpreter(32)
+    build(ROOT, "sim", ROOT / "build" / "sim")
+
+    async def run(protocol: str) -> None:
+        board = {"bms": f"{protocol}_uart"}
+        async with QuickRig(tmp_path, protocol, bits=32, mpy=True, heap=_HEAP, settings=_LIMITS, board=board) as rig:
+            await rig.sim.cmd("bms", protocol=protocol)
+            await charge(rig)
+            await rig.expect("MeterValues", context="Sample.Periodic")
+            await rig.stop_session()
+            await rig.unplug()
+            rig.assert_session(Session(interval_s=INTERVAL_S, unplugged=True))
+            lines = [line for line in rig.firmware.lines if "MemoryError" in line or "Traceback" in line]
+            assert not lines, "\n".join(lines)
+
+    await asyncio.gather(*map(run, _READS))
