@@ -87,8 +87,8 @@ class UartBms:
 
     def counters(self):
         """Counts since boot; bad: see bad_frames, refused: unanswered."""
-        counts = self._n_rx, self._n_tx, 0, self.bad_frames, 0, max(self._lives - 1, 0), self.unanswered
-        return dict(zip("rx tx tx_dropped bad bus_off reopened refused".split(" "), counts))
+        counts = self._n_rx, self._n_tx, 0, self.bad_frames, 0, max(self._lives - 1, 0), 0, self.unanswered
+        return dict(zip("rx tx tx_dropped bad bus_off reopened overrun refused".split(" "), counts))
 
     async def run(self):
         """One life of the line: open, receive. OSError when it breaks."""
