@@ -5,7 +5,8 @@ all we need, and names of cold modules stay as well. A name that the firmware of
 the build gives our names such words, as far as they go (`Program.rename`):
 
 * private names (`_name`) belong to one file: all files share the same few words for theirs;
-* other names that we define (functions, classes, attributes, arguments) get a word each, the same in all files.
+* arguments that are never passed by name share a few words among all functions (parameters.py);
+* other names that we define (functions, classes, attributes) get a word each, the same in all files.
 
 Line breaks stay where they are, so a traceback with line numbers (see --lines of the build) leads to the source, and
 the build writes the list of renamed public names beside its output. What crosses the border to MicroPython or to text
@@ -31,7 +32,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.parameters import by_keyword, places
+
 KEEP = frozenset({"_io_queue", "_task_queue", "_asyncio"})  # private names of MicroPython itself
+_ARGUMENTS = 24  # words that serve the arguments of all functions
 _SHORTEST = 4  # a public name below this length is not worth a rename
 # Names that ports have built in although no stub tells: of asyncio, mip, requests, and of their own inner life.
 _MORE_WORDS = (
@@ -109,6 +113,12 @@ class Program:
         words = (word for word in stock.words if word not in count and word not in texts)
         free = itertools.chain(words, (n for n in _short_names() if n not in count and n not in border))
 
+        # A text may be a key of what is passed as **options.
+        keep = by_keyword(trees.values()) | set().union(*map(_whole_texts, trees.values()))
+        words_of_arguments = list(itertools.islice(free, _ARGUMENTS))
+        self._places = {path: places(tree, sources[path], keep, words_of_arguments) for path, tree in trees.items()}
+        tokens = {path: [t for t in names if t.start not in self._places[path]] for path, names in tokens.items()}
+        count = Counter(token.string for names in tokens.values() for token in names)
         private = {
             path: Counter(t.string for t in names if is_private(t.string) and t.string not in _constants(trees[path]))
             for path, names in tokens.items()
@@ -117,22 +127,22 @@ class Program:
         self._private = {path: dict(zip(_by_use(names), shared, strict=False)) for path, names in private.items()}
         public = {
             name: count[name]
-            for name in set().union(*map(_defined, trees.values()))
+            for name in set().union(*(_defined(tree, keep) for tree in trees.values())) & set(count)
             if name[0] != "_" and len(name) >= _SHORTEST and name not in border and not name.startswith(prefixes)
         }
         self.public = dict(zip(_by_use(public), free, strict=False))  # name -> new name
         self._sources = sources
-        self._tokens = tokens
 
     def rename(self, path: str) -> str:
         """The text of one file with its new names. Line breaks stay where they are."""
         new = self.public | self._private[path]
         lines = self._sources[path].splitlines(keepends=True)
-        for token in reversed(self._tokens[path]):
-            if token.string in new:
+        for token in reversed(_names(self._sources[path])):
+            word = self._places[path].get(token.start) or new.get(token.string)
+            if word is not None:
                 row, column = token.start
                 line = lines[row - 1]
-                lines[row - 1] = line[:column] + new[token.string] + line[column + len(token.string) :]
+                lines[row - 1] = line[:column] + word + line[column + len(token.string) :]
         return "".join(lines)
 
     def listing(self) -> str:
@@ -184,18 +194,37 @@ def _words_in_texts(tree: ast.Module) -> set[str]:
     return words
 
 
-def _defined(tree: ast.Module) -> set[str]:
-    """Names that a file gives to something: functions, classes, arguments, attributes, variables."""
+def _whole_texts(tree: ast.Module) -> set[str]:
+    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def _defined(tree: ast.Module, arguments: set[str]) -> set[str]:
+    """Names that a file gives to something and that stay in RAM: functions, classes, those of `arguments`, attributes,
+    variables of modules and classes. The variables of a function have no names in the compiled code."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.add(node.name)
-        elif isinstance(node, ast.arg):
+        elif isinstance(node, ast.arg) and node.arg in arguments:
             names.add(node.arg)
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             names.add(node.attr)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        if isinstance(node, ast.Module | ast.ClassDef):
+            names |= _bound(node.body)
+    return names
+
+
+def _bound(body: list[ast.stmt]) -> set[str]:
+    """Variables that the statements of a module or a class bind, at any depth but not inside functions."""
+    todo: list[ast.AST] = list(body)
+    names: set[str] = set()
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.add(node.id)
+        todo += ast.iter_child_nodes(node)
     return names
 
 
