@@ -21,6 +21,12 @@ def by_keyword(trees: Iterable[ast.Module]) -> set[str]:
     }
 
 
+def most(tree: ast.AST, outside: int = 0) -> int:
+    """How many words the functions of a file can use at most, each with those around it."""
+    inside = outside + (len(_arguments(tree)) if isinstance(tree, Function) else 0)
+    return max([inside, *(most(child, inside) for child in ast.iter_child_nodes(tree))])
+
+
 def places(tree: ast.Module, source: str, keep: set[str], words: Sequence[str]) -> Places:
     """Where the arguments of a file's functions stand, with their new names.
 

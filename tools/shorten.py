@@ -32,10 +32,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.parameters import by_keyword, places
+from tools.parameters import by_keyword, most, places
 
 KEEP = frozenset({"_io_queue", "_task_queue", "_asyncio"})  # private names of MicroPython itself
-_ARGUMENTS = 24  # words that serve the arguments of all functions
 _SHORTEST = 4  # a public name below this length is not worth a rename
 # Names that ports have built in although no stub tells: of asyncio, mip, requests, and of their own inner life.
 _MORE_WORDS = (
@@ -115,7 +114,7 @@ class Program:
 
         # A text may be a key of what is passed as **options.
         keep = by_keyword(trees.values()) | set().union(*map(_whole_texts, trees.values()))
-        words_of_arguments = list(itertools.islice(free, _ARGUMENTS))
+        words_of_arguments = list(itertools.islice(free, max(map(most, trees.values()), default=0)))
         self._places = {path: places(tree, sources[path], keep, words_of_arguments) for path, tree in trees.items()}
         tokens = {path: [t for t in names if t.start not in self._places[path]] for path, names in tokens.items()}
         count = Counter(token.string for names in tokens.values() for token in names)

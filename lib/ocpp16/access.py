@@ -15,7 +15,7 @@ from micropython import const
 
 from .errors import HangUp
 
-# Configuration keys, for a charge point that joins an Access. Notation: see config_edit.
+# Configuration keys, for a charge point that joins an Access. Notation: see config_rows.
 ROWS = """\
 AuthorizationKey W str - 16..40
 SecurityProfile RW int 0 0..2

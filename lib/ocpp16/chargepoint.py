@@ -22,7 +22,7 @@ class ChargePoint:
     dial -- async callable(ping_interval_ms) -> websocket, see `dial.Access` and `dial.dialer`
     hooks -- see hooks.Hooks
     profiles -- names of modules in `ocpp16.profiles`
-    config_rows -- texts of further configuration keys (see config_edit)
+    config_rows -- texts of further configuration keys (see config_rows)
     backoff -- (first wait ms, random part ms, longest wait ms) between two connection attempts
     data_transfer_policy -- callable -> (attempts, interval_ms, timeout_ms) for ordered DataTransfers
     """

@@ -9,7 +9,7 @@ from cold import cold
 class Configuration:
     """All keys of one charge point. The only owner of their values.
 
-    rows     -- callable -> tuple of texts of one or more rows each (see config_edit for the form), called when the
+    rows     -- callable -> tuple of texts of one or more rows each (see config_rows for the form), called when the
                 table is needed, which is rare; where a name comes twice, the first counts
     defaults -- factory presets, {key: text}, in the place of the table's defaults
     load     -- callable -> {key: text} of what was changed (or None)
@@ -37,7 +37,7 @@ class Configuration:
         """
         value = self.values.get(key)
         if value is None:
-            value = cold("ocpp16.config_edit").value_of(self, key)
+            value = cold("ocpp16.config_rows").value_of(self, key)
             if value is None:
                 return default
             self.values[key] = value

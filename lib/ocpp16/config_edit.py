@@ -1,23 +1,19 @@
-"""The table of configuration keys: what a row says, checks of values, and the two answers. A cold module.
+"""The table of configuration keys: checks of values, and the two answers. A cold module.
 
 Source: OCPP 1.6 edition 2, sections 5.3 (ChangeConfiguration), 5.8 (GetConfiguration) and 9, with errata.
 
-Which keys exist is decided by the rows passed in (see config_keys). A row is a line, its columns parted by blanks:
-    name access type default [check [reboot]]
-    access   R, RW, or W (can be written but never read over OCPP)
-    type     bool, int, str, or csl (comma-separated list)
-    default  text of the value; - for an empty one
-    check    int: a..b, a.., ..b;  str: the same for its length;  csl: allowed items as A|B|C, `phases`, or =Key for the
-             items allowed for that key;  - for any
-    reboot   the word says that a change is used only after a restart
+Which keys exist is decided by the rows passed in (see config_keys), what a row says by config_rows.
 A csl has at most as many items as the key with `MaxLength` after its name says, where that exists.
 """
 
 import json
 
+from cold import cold
 from micropython import const
 
 from .errors import OcppError
+
+rows = cold("ocpp16.config_rows")
 
 ACCEPTED = "Accepted"
 REJECTED = "Rejected"
@@ -37,17 +33,16 @@ class Table:
         self.config = config
         self._rows = config.rows()
         self.values = {}  # canonical name: typed value
-        for name, _, kind, default, _, _ in _each(self._rows):
+        for name, _, kind, default, _, _ in rows.each(self._rows):
             if name not in self.values:
-                self.values[name] = _typed(kind, config.texts.get(name, default))
+                self.values[name] = rows.typed(kind, config.texts.get(name, default))
 
     def row(self, name):
         """The columns of a key. ValueError if it does not exist."""
-        for text in self._rows:
-            start = text.find("\n" + name + " ") + 1
-            if start or text.startswith(name + " "):
-                return _columns(_line(text, start)[0])
-        raise ValueError(name)
+        columns = rows.find(self._rows, name)
+        if columns is None:
+            raise ValueError(name)
+        return columns
 
     def canonical(self, key):
         """The spelling of the table for a key in any letter case (CiString50), or None."""
@@ -74,7 +69,7 @@ class Table:
                 except ValueError:
                     continue
                 left.remove(name)
-                self.config.texts[name] = text_of(self.values[name])
+                self.config.texts[name] = rows.text_of(self.values[name])
                 if stored:
                     self.config.stored[name] = self.config.texts[name]
         self.config.ignored += len(left)
@@ -86,7 +81,7 @@ class Table:
         name, _, kind, _, check, _ = row
         if type(text) is not str or len(text) > _MAX_VALUE:
             raise ValueError
-        value = _typed(kind, text)
+        value = rows.typed(kind, text)
         if kind == "csl":
             most = self.values.get(name + "MaxLength")
             if most is not None and len(value) > most:
@@ -124,7 +119,7 @@ class Table:
         if value == self.values[name]:
             return
         self.values[name] = value
-        config.texts[name] = text_of(value)
+        config.texts[name] = rows.text_of(value)
         config.values.pop(name, None)
         for key, callback in config.listeners:
             if key == name:
@@ -142,11 +137,6 @@ def fill(config, defaults, stored):
     table.adopt(stored, True)
 
 
-def value_of(config, key):
-    """See Configuration.get; None when there is no such key."""
-    return Table(config).values.get(key)
-
-
 def change(config, key, text):
     """See Configuration.change."""
     table = Table(config)
@@ -160,7 +150,7 @@ def change(config, key, text):
         value = table.checked(row, text)
     except ValueError:
         return REJECTED
-    text = text_of(value)
+    text = rows.text_of(value)
     if value != table.values[name] or config.stored.get(name, text) != text:
         stored = dict(config.stored)
         stored[name] = text
@@ -195,7 +185,7 @@ def answer(config, keys):
             wanted[key.lower()] = ()
     known = set()
     parts = []
-    for name, access, _, default, _, _ in _each(config.rows()):
+    for name, access, _, default, _, _ in rows.each(config.rows()):
         if name in known or (keys and name.lower() not in wanted) or (not keys and access == "W"):
             continue
         known.add(name)
@@ -222,55 +212,3 @@ def answer(config, keys):
         parts.append('"unknownKey":' + json.dumps(unknown, separators=(",", ":")))
     parts.append("}")
     return parts
-
-
-def _each(rows):
-    for text in rows:
-        start = 0
-        while start < len(text):  # line by line: a list of all would need a large piece of a small heap
-            line, start = _line(text, start)
-            if line:
-                yield _columns(line)
-
-
-def _line(text, start):
-    """(the line that starts there, where the next one does)."""
-    end = text.find("\n", start)
-    if end < 0:
-        end = len(text)
-    return text[start:end], end + 1
-
-
-def _columns(line):
-    columns = line.split()
-    if columns[3] == "-":
-        columns[3] = ""
-    return columns + ["-", ""][len(columns) - 4 :]
-
-
-def _typed(kind, text):
-    """Text -> bool, int, str or tuple of str. Raises ValueError. Source of the forms: section 7.28 and chapter 9."""
-    if kind == "int":
-        digits = text[1:] if text[:1] == "-" else text
-        if not digits.isdigit() or len(digits) > 10:
-            raise ValueError
-        return int(text)
-    if kind == "bool":
-        lower = text.lower()
-        if lower not in ("true", "false"):
-            raise ValueError
-        return lower == "true"
-    if kind == "csl":
-        items = [item.strip() for item in text.split(",")] if text.strip() else []
-        if "" in items:
-            raise ValueError
-        return tuple(items)
-    return text
-
-
-def text_of(value):
-    if type(value) is tuple:
-        return ",".join(value)
-    if type(value) is bool:
-        return "true" if value else "false"
-    return str(value)

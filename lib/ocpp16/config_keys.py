@@ -1,4 +1,4 @@
-"""The configuration keys: which ones a charge point has. The notation: see config_edit.
+"""The configuration keys: which ones a charge point has. The notation: see config_rows.
 
 Source: OCPP 1.6 edition 2, chapter 9, with its errata (MessageTimeout, StopTransactionMaxMeterValues); of the security
 keys the security white paper for OCPP 1.6-J (edition 3), section 5. A key whose function is missing must not be there.
