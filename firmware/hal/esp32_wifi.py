@@ -81,7 +81,8 @@ class Wifi:
             self._hal.request_restart()
             return
         wlan = self._wlan
-        self._try(wlan.disconnect)  # connect() while the driver retries is an error
+        if wlan.active():
+            self._try(wlan.disconnect)  # connect() while the driver retries is an error
         if action == RADIO:
             self._try(wlan.active, False)
             await asyncio.sleep_ms(_OFF_MS)

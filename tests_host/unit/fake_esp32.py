@@ -33,7 +33,6 @@ class Chip:
         self.levels = {}
         self.input_only = range(34, 40)  # of the ESP32; the S3 has none
         self.driven = {}
-        self.history = []  # (GPIO, level) of outputs
         self.listeners = {}  # GPIO -> callable(level): a device on a chip select
         self.devices = {}  # SPI number -> list of devices
         self.watchdogs = []  # time-outs asked for
@@ -81,7 +80,6 @@ class Pin:
     def _drive(self, value):
         level = 1 if value else 0
         chip.driven[self.number] = level
-        chip.history.append((self.number, level))
         listener = chip.listeners.get(self.number)
         if listener:
             listener(level)

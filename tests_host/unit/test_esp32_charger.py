@@ -1,0 +1,332 @@
+# heapsize: 2m
+# timeout: 120
+"""The whole program on the fake chip: boot.py, main.py, two MCP2515 at register level, a scripted vehicle and module.
+
+Real time and the real command line (none): what runs here is what a board runs after a reset.
+"""
+
+import asyncio
+import json
+import os
+import struct
+import sys
+
+import fake_esp32
+from mcp2515_chip import Chip, Spi
+from scripted_csms import Csms
+
+from drivers.can import FLAG_EXT
+
+CHIP = fake_esp32.install()
+
+import device
+import main
+
+from hal.esp32_nvs import Secrets
+
+BOARD = "boards/rivot_dcfc"
+ESTOP, DOOR, CONTACTOR, BMS_CS, MODULE_CS = 34, 35, 27, 5, 21
+BMS_INT, MODULE_INT = 4, 22
+LED_CHARGING, LED_FAULT, LED_NETWORK = 26, 32, 33
+TAG = "04A1B2C3"
+PACK_MV = 76_400
+
+folder = None
+
+
+def setup():
+    global folder
+    folder = "/tmp/chip-" + "".join("%02x" % b for b in os.urandom(6))
+    os.mkdir(folder)
+    sys.path.insert(0, BOARD)
+
+
+def teardown():
+    sys.path.remove(BOARD)
+    for name in ("boot", "board"):
+        sys.modules.pop(name, None)
+    os.system("rm -rf " + folder)
+
+
+class Site:
+    """Two chips on one SPI with what is on their buses: a vehicle that wants 30 A and a module that obeys."""
+
+    def __init__(self):
+        spi = Spi()
+        self.bms, self.module = Chip(spi), Chip(spi)
+        CHIP.devices[2] = spi
+        CHIP.listeners[BMS_CS], CHIP.listeners[MODULE_CS] = self.bms.cs, self.module.cs
+        CHIP.levels[BMS_INT], CHIP.levels[MODULE_INT] = self.bms.int_pin, self.module.int_pin
+        CHIP.levels[ESTOP] = CHIP.levels[DOOR] = 1  # closed contacts
+        self.plugged = False
+        self.on = False
+        self.mv = self.ma = 0  # set-points
+        self.offs = self.ons = 0
+
+    async def run(self):
+        beats = 0
+        while True:
+            for chip in (self.bms, self.module):
+                chip.elapse(2000)
+            for can_id, data, _ in self.module.sent:
+                self._obey(can_id, data)
+            self.module.forget_sent()
+            self.bms.forget_sent()
+            if beats % 50 == 0:
+                if self.plugged:
+                    self.bms.arrive(0x1806E5F4, FLAG_EXT, struct.pack(">HHBBBB", 840, 300, 0, 0, 0, 0))
+                amps = min(self.ma, 30_000) / 1000 if self.on else 0.0
+                self.module.arrive(0x00433F01, FLAG_EXT, struct.pack(">ff", PACK_MV / 1000, amps))
+            if beats % 50 == 25:
+                self.module.arrive(0x00473F01, FLAG_EXT, bytes((0, 0, 0, 0, 0, 0, 3, 2 if self.on else 1)))
+            beats += 1
+            await asyncio.sleep_ms(2)
+
+    def _obey(self, can_id, data):
+        if can_id == 0x068181FE:
+            function = data[1]
+            if function == 0x32:
+                self.on = data[3] == 0
+                self.ons += self.on
+                self.offs += not self.on
+            elif function == 0x00:
+                self.mv = int.from_bytes(data[4:8], "big") * 1000 // 1024
+            elif function == 0x03:
+                self.ma = int.from_bytes(data[4:8], "big") * 10_000 // 305
+            self.module.arrive(0x0681817E, FLAG_EXT, data)
+        elif can_id == 0x068182FE:
+            value = {0x84: PACK_MV * 1024 // 1000, 0x80: 35 * 1024}.get(data[1], 0)
+            self.module.arrive(0x0681827E, FLAG_EXT, data[:4] + value.to_bytes(4, "big"))
+
+
+def boot(factory, script):
+    """Start the board with presets; run `await script(site, app, hal)` beside the program until the board resets.
+
+    The central system is in here too: site.csms. Returns (site, log lines).
+    """
+    with open(folder + "/factory.json", "w") as f:
+        json.dump(factory, f)
+    device.DATA, device.FACTORY = folder + "/data", folder + "/factory.json"
+    site = Site()
+    __import__("boot")
+    board = __import__("board")
+    assert all(CHIP.driven[number] == level for number, level in board.SAFE_PINS)
+    found, failed = [], []
+    serve = main.serve
+
+    def spy(app, hal, log):
+        found.append(log)
+        site.csms = Csms(app.clock)
+        app.cp._dial = site.csms.dial
+
+        async def scripted():
+            try:
+                await script(site, app, hal)
+            except Exception as exc:
+                failed.append(exc)
+            app.request_reset(True)
+
+        tasks.append(asyncio.create_task(scripted()))
+        return serve(app, hal, log)
+
+    tasks = [asyncio.create_task(site.run())]
+    main.serve = spy
+    try:
+        main.main([])
+        raise AssertionError("main returned on a board")
+    except fake_esp32.Reset:
+        pass
+    finally:
+        main.serve = serve
+        asyncio.new_event_loop()
+    log = found[0]
+    for exc in failed:
+        for line in log.lines:
+            print(line)
+        raise exc
+    return site, log.lines
+
+
+async def until(condition, ms=6000):
+    for _ in range(ms // 2):
+        if condition():
+            return
+        await asyncio.sleep_ms(2)
+    raise AssertionError("waited %d ms" % ms)
+
+
+FACTORY = {
+    "settings": {
+        "ocpp.url": "ws://csms.example/ocpp",
+        "wifi.ssid": "depot",
+        "vehicle.soc_source": "none",
+        "vehicle.info_wait_ms": 0,
+    },
+    "ocpp": {"MeterValueSampleInterval": "1"},
+}
+
+
+def is_safe():
+    return all(CHIP.driven[number] == level for number, level in __import__("board").SAFE_PINS)
+
+
+def test_a_session_from_the_card_to_the_card():
+    CHIP.__init__()
+    CHIP.wlan.networks["depot"] = "secret"
+    CHIP.wlan.nameserver = "127.0.0.1"
+    Secrets().put("wifi.password", "secret")
+    seen = {}
+
+    async def script(site, app, hal):
+        outlet = app.outlets[0]
+        await until(lambda: all(bus.is_up for _, bus, _ in app.buses))
+        await until(lambda: hal.wifi.address == "192.168.7.20")
+        assert CHIP.wlan.hostname.startswith("rivot-")
+        site.plugged = True
+        await until(outlet.plugged)
+        assert CHIP.driven[CONTACTOR] == 0 and not site.on
+        await until(lambda: app.cp.online)
+        hal.swipe(TAG)
+        await until(lambda: site.on)
+        assert CHIP.driven[CONTACTOR] == 1
+        await until(lambda: site.ma >= 29_900 and outlet.meter.session_mwh > 100)
+        await until(lambda: float(outlet.sample("Current.Import")[0]) > 29 and CHIP.driven[LED_CHARGING] == 1)
+        seen["fed"] = CHIP.feeds
+        hal.swipe(TAG)
+        await until(lambda: not site.on and CHIP.driven[CONTACTOR] == 0 and outlet.connector.transaction is None)
+        await until(lambda: site.csms.calls("StopTransaction") and "Finishing" in site.csms.story())
+        seen["energy"] = outlet.energy_wh()
+        for _, bus, _ in app.buses:
+            counters = bus.counters()
+            assert counters["rx"] > 10 and not counters["overrun"] and not counters["bus_off"], counters
+
+    site, lines = boot(FACTORY, script)
+    assert CHIP.resets == ["hard"] and CHIP.rtc == b"rivot:hard" and is_safe()
+    assert CHIP.watchdogs == [8000] and seen["fed"] > 20
+    assert site.ons and site.offs > 3
+    text = "\n".join(lines)
+    assert "gate: STOPPING -> OFF" in text, text
+    assert CHIP.wlan.calls[:3] == [("active", False), ("active", True), ("connect", "depot")]
+    story = site.csms.story()
+    order = [
+        "Preparing",
+        "VehicleInfo",
+        "StartTransaction",
+        "Charging",
+        "SessionSummary",
+        "Finishing",
+        "StopTransaction",
+    ]
+    places = [story.index(name) for name in order]
+    assert places == sorted(places), story
+    stop = site.csms.calls("StopTransaction")[0]
+    assert stop["meterStop"] == seen["energy"] and stop["reason"] == "Local", stop
+    assert os.stat(folder + "/data/meter1.json")
+    # and nothing secret lies in a file
+    for name in os.listdir(folder + "/data"):
+        try:
+            with open(folder + "/data/" + name) as f:
+                assert "secret" not in f.read(), name
+        except OSError:
+            pass  # a folder
+
+
+def test_the_emergency_stop_opens_everything_and_holds():
+    CHIP.__init__()
+    took = {}
+
+    async def script(site, app, hal):
+        outlet = app.outlets[0]
+        site.plugged = True
+        await until(outlet.plugged)
+        await until(lambda: app.cp.online)
+        hal.swipe(TAG)
+        await until(lambda: site.on and site.ma > 2_000)
+        offs, began = site.offs, app.clock.ticks_ms()
+        CHIP.levels[ESTOP] = 0
+        await until(lambda: site.offs > offs)
+        took["off"] = app.clock.ticks_diff(app.clock.ticks_ms(), began)
+        await until(lambda: CHIP.driven[CONTACTOR] == 0 and CHIP.driven[LED_FAULT] == 1)
+        CHIP.levels[ESTOP] = 1
+        hal.swipe(TAG)
+        await asyncio.sleep_ms(300)
+        assert not site.on and CHIP.driven[CONTACTOR] == 0, "restarted before the hold time"
+
+    boot(FACTORY, script)
+    assert took["off"] < 200 and is_safe(), took
+
+
+def test_a_controller_that_dies_in_mid_session_is_power_off():
+    CHIP.__init__()
+
+    async def script(site, app, hal):
+        outlet = app.outlets[0]
+        site.plugged = True
+        await until(outlet.plugged)
+        await until(lambda: app.cp.online)
+        hal.swipe(TAG)
+        await until(lambda: site.on and site.ma > 2_000)
+        site.bms.vanish()
+        await until(lambda: not site.on and CHIP.driven[CONTACTOR] == 0)
+        assert not dict((name, bus.is_up) for name, bus, _ in app.buses)["bms1"]
+
+    boot(FACTORY, script)
+    assert is_safe()
+
+
+def test_a_broken_factory_file_starts_with_defaults_and_says_so():
+    CHIP.__init__()
+
+    async def script(site, app, hal):
+        await until(lambda: all(bus.is_up for _, bus, _ in app.buses))
+
+    _, lines = boot({"board": {"colour": True}, "settings": {"wifi.ssid": 5}}, script)
+    text = "\n".join(lines)
+    assert "unknown key colour; ignored" in text and "wifi.ssid is not set" in text, text
+
+
+def test_ctrl_c_ends_safely_and_leaves_the_repl():
+    CHIP.__init__()
+    with open(folder + "/factory.json", "w") as f:
+        json.dump({}, f)
+    device.DATA, device.FACTORY = folder + "/data", folder + "/factory.json"
+    Site()
+    __import__("boot")
+
+    def interrupted(app, hal, log):
+        hal.feed_watchdog()
+        hal.output("contactor", 1, True)
+        return 130
+
+    serve, main.serve = main.serve, interrupted
+    try:
+        assert main.main([]) is None
+    finally:
+        main.serve = serve
+    assert is_safe() and not CHIP.resets
+    assert CHIP.watchdogs == [8000, 600_000]
+
+
+def test_a_program_that_cannot_be_built_waits_and_tries_again():
+    CHIP.__init__()
+    from hal import esp32_system
+
+    waits = []
+    device.DATA, device.FACTORY = "/proc/nowhere", folder + "/none.json"
+    sleep, esp32_system.time = esp32_system.time, FakeSleep(waits)
+    try:
+        main.main([])
+        raise AssertionError("started without storage")
+    except fake_esp32.Reset:
+        pass
+    finally:
+        esp32_system.time = sleep
+    assert waits == [30] and CHIP.resets == ["hard"]
+    assert CHIP.driven.get(CONTACTOR, 0) == 0
+
+
+class FakeSleep:
+    """The module time, as far as give_up() uses it."""
+
+    def __init__(self, waits):
+        self.sleep = waits.append
