@@ -358,3 +358,82 @@ def test_register_file_damaged():
         log = FakeLog()
         assert Register(path, FakeClock(), log, 3_600).load() == 0, text
         assert log.lines, text
+
+
+# -- secrets in a store of their own
+
+
+class Store:
+    """What hal/esp32_nvs.Secrets does; `broken` makes every call fail."""
+
+    def __init__(self, **texts):
+        self.texts = texts
+        self.broken = False
+
+    def get(self, name):
+        if self.broken:
+            raise OSError(-4354)
+        return self.texts.get(name)
+
+    def put(self, name, text):
+        if self.broken:
+            raise OSError(-4354)
+        if text is None:
+            self.texts.pop(name, None)
+        else:
+            self.texts[name] = text
+
+
+def everything_in_files():
+    found = ""
+    for name in os.listdir(folder):
+        with open(folder + "/" + name) as f:
+            found += f.read()
+    return found
+
+
+def test_secrets_live_in_their_store_and_not_in_the_files():
+    store = Store()
+    settings = Settings(folder, FakeLog(), None, store)
+    settings.set("wifi.password", "hunter2!")
+    settings.set("wifi.ssid", "depot")
+    assert store.texts == {"wifi.password": "hunter2!"}
+    for _ in range(2):  # the second start also writes the good copy
+        again = Settings(folder, FakeLog(), None, store)
+        assert again.get("wifi.password") == "hunter2!" and again.get("wifi.ssid") == "depot"
+        assert again.source("wifi.password") == "stored"
+        assert "hunter2!" not in everything_in_files()
+    again.reset("wifi.password")
+    assert store.texts == {} and again.get("wifi.password") == ""
+    assert Settings(folder, FakeLog(), None, store).get("wifi.ssid") == "depot"
+
+
+def test_a_secret_that_is_in_the_file_moves():
+    Settings(folder, FakeLog()).set("wifi.password", "hunter2!")
+    Settings(folder, FakeLog())  # writes the good copy
+    assert "hunter2!" in everything_in_files()
+    store = Store()
+    settings = Settings(folder, FakeLog(), None, store)
+    assert settings.get("wifi.password") == "hunter2!" and store.texts == {"wifi.password": "hunter2!"}
+    assert "hunter2!" not in everything_in_files()
+
+
+def test_a_store_that_fails_costs_its_values_only():
+    store = Store(**{"wifi.password": "hunter2!"})
+    Settings(folder, FakeLog(), None, store).set("wifi.ssid", "depot")
+    store.broken = True
+    log = FakeLog()
+    settings = Settings(folder, log, None, store)
+    assert settings.get("wifi.ssid") == "depot" and settings.get("wifi.password") == ""
+    assert settings.ignored and not [line for line in log.lines if "hunter2" in line[2]]
+    try:
+        settings.set("wifi.password", "other")
+        raise AssertionError("said to be stored")
+    except OSError:
+        pass
+    assert settings.get("wifi.password") == ""
+
+
+def test_garbage_in_the_store_is_left_out():
+    settings = Settings(folder, FakeLog(), None, Store(**{"wifi.password": "line\nfeed"}))
+    assert settings.get("wifi.password") == "" and settings.ignored == 1
