@@ -128,11 +128,14 @@ def _uses(board: Any, chip: Chip) -> Iterator[str]:
     if len(set(selects)) != len(selects):
         yield f"two devices with one chip select: {selects}"
     for connector in described["connectors"]:
-        for key, pin in (("contactor", "contactor"), ("lock", "lock"), ("plug_switch", "plug")):
+        for key, pin in (("contactor", "contactor"), ("lock", "lock"), ("plug_switch", "plug"), ("enable", "enable")):
             if connector[key] and pin not in directions:
                 yield f"{key} without a pin {pin}"
-    if described["door"] and "door" not in directions:
-        yield "door without a pin door"
+    everything = dict.fromkeys(("door", "plug_switch", "contactor_feedback", "lock_feedback"), True)
+    known = {key: value for key, value in everything.items() if key.removesuffix("_switch") in directions}
+    for name in board.describe(known)["inputs"]:
+        if name not in directions and f"{name}_feedback" not in directions:
+            yield f"input {name} without a pin"
 
 
 def _wiring(board: Any, readme: str) -> Iterator[str]:

@@ -28,6 +28,8 @@ PINS = (
     ("lock", 5, OUT, 0, ""),
     ("estop", 6, IN, 0, ""),
     ("door", 7, IN, 0, ""),
+    ("contactor_feedback", 47, IN, 0, ""),
+    ("lock_feedback", 8, IN, 0, ""),
     ("plug", 15, IN, 0, ""),
     ("enable", 16, OUT, 0, ""),
     ("led_charging", 1, OUT, 0, ""),
@@ -57,18 +59,27 @@ LEDS = (
 def describe(preset):
     """Return the board; shape: boards/README.md.
 
-    preset -- bools: "reader" (false), "lock" (false), "door" (true), "plug_switch" (false), "contactor" (true),
-    "sees_pack" (true);
-    "bms" -- "rivot_can" (default), "jbd_uart" or "daly_uart". ValueError: says what is wrong.
+    preset -- bools by the names below, which have the defaults; "bms": "rivot_can" (default), "jbd_uart", "daly_uart".
+    ValueError: says what is wrong.
     """
-    from hal.presets import bms_bus, booleans
+    from hal.presets import bms_bus, booleans, inputs
 
-    fitted = booleans(preset, reader=False, lock=False, door=True, plug_switch=False, contactor=True, sees_pack=True)
+    fitted = booleans(
+        preset,
+        reader=False,
+        lock=False,
+        door=True,
+        plug_switch=False,
+        contactor=True,
+        sees_pack=True,
+        contactor_feedback=False,
+        lock_feedback=False,
+    )
     return {
         "name": NAME,
         "io": None,
         "limits": {"max_mv": 85_000, "max_ma": 33_000, "max_w": 2_800},
-        "door": fitted["door"],
+        "inputs": inputs(fitted),
         # ("mfrc522", SPI, chip select)
         "reader": ("mfrc522", 2, "reader_cs") if fitted["reader"] else None,
         "connectors": [
@@ -78,7 +89,7 @@ def describe(preset):
                 "bms_bus": bms_bus(preset, ("mcp2515", 1, "bms_cs", "bms_int", 8_000_000), 1),
                 "contactor": fitted["contactor"],
                 "contactor_ms": 100,
-                "contactor_feedback": False,
+                "contactor_feedback": fitted["contactor_feedback"],
                 "enable": True,
                 "lock": fitted["lock"],
                 "plug_switch": fitted["plug_switch"],

@@ -25,6 +25,7 @@ PINS = (
     ("lock", 13, OUT, 0, ""),
     ("estop", 34, IN, 0, ""),
     ("door", 35, IN, 0, ""),
+    ("contactor_feedback", 14, IN, 0, ""),
     ("plug", 36, IN, 0, ""),
     ("temperature", 39, ADC, None, ""),
     ("led_power", 2, OUT, 0, "must be low or open while flashing: an LED to ground is"),
@@ -55,17 +56,19 @@ LEDS = (
 def describe(preset):
     """Return the board; shape: boards/README.md.
 
-    preset -- bools: "lock" (false), "door" (true), "plug_switch" (false), "contactor" (true), "sees_pack" (true);
-    "bms" -- "rivot_can" (default), "jbd_uart" or "daly_uart". ValueError: says what is wrong.
+    preset -- bools by the names below, which have the defaults; "bms": "rivot_can" (default), "jbd_uart", "daly_uart".
+    ValueError: says what is wrong.
     """
-    from hal.presets import bms_bus, booleans
+    from hal.presets import bms_bus, booleans, inputs
 
-    fitted = booleans(preset, lock=False, door=True, plug_switch=False, contactor=True, sees_pack=True)
+    fitted = booleans(
+        preset, lock=False, door=True, plug_switch=False, contactor=True, sees_pack=True, contactor_feedback=False
+    )
     return {
         "name": NAME,
         "io": None,
         "limits": {"max_mv": 85_000, "max_ma": 33_000, "max_w": 2_800},
-        "door": fitted["door"],
+        "inputs": inputs(fitted),
         "reader": None,
         "connectors": [
             {
@@ -74,7 +77,7 @@ def describe(preset):
                 "bms_bus": bms_bus(preset, ("mcp2515", 2, "bms_cs", "bms_int", 8_000_000), 2),
                 "contactor": fitted["contactor"],
                 "contactor_ms": 100,
-                "contactor_feedback": False,
+                "contactor_feedback": fitted["contactor_feedback"],
                 "enable": False,
                 "lock": fitted["lock"],
                 "plug_switch": fitted["plug_switch"],

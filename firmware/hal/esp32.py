@@ -18,7 +18,8 @@ _WATCHDOG_MS = const(8000)
 _SERVICE_MS = const(600_000)  # after Ctrl-C: time to work at the REPL, then the board starts again
 _INTERRUPTED = const(130)
 _SYSTEM = "hal.esp32_system"
-_INPUTS = ("estop", "door", "plug")
+_INPUTS = ("estop", "door", "plug", "contactor", "lock")
+_FEEDBACK = "_feedback"  # pins of inputs that report an output
 _SWITCHES = ("contactor", "enable", "lock")
 
 
@@ -78,7 +79,7 @@ class Hal:
         self._states = {"led": "idle", "online": False}
         self._spis = {}
         self._board = board
-        self._door = described["door"]
+        self._fitted = described["inputs"]
         self._watchdog = None
         self._scanned = clock.ticks_ms()
         self._restart = False
@@ -86,9 +87,8 @@ class Hal:
         system.set_up(self, board)
         system.make_folder(data_dir)
         self._cause = system.cause()
-        for name in _INPUTS:
-            if name in self._inputs:
-                self._levels[name] = self._inputs[name].read()
+        for name, found in self._inputs.items():
+            self._levels[name] = found.read()
 
     # -- what esp32_system fills in: called once per pin at the start
 
@@ -96,11 +96,12 @@ class Hal:
         self._outputs[name] = (pin, safe)
 
     def add_input(self, name, pin, active):
-        """An input of the charger, or the interrupt line of a device."""
-        if name in _INPUTS:
-            self._inputs[name] = Input(pin, active, self._clock)
-        else:
+        """An input of the charger, if it is fitted, or the interrupt line of a device."""
+        role = name[: -len(_FEEDBACK)] if name.endswith(_FEEDBACK) else name
+        if role not in _INPUTS:
             self._pins[name] = pin
+        elif role in self._fitted:
+            self._inputs[role] = Input(pin, active, self._clock)
 
     # -- what drivers are built with
 
@@ -123,14 +124,12 @@ class Hal:
     # -- inputs and outputs
 
     def input(self, name, connector):
-        if name == "fault" or connector > 1:
-            return None if connector > 1 and name in ("estop", "door") else False
-        if name == "door" and not self._door:
-            return False
+        if connector > 1:
+            return False if name in ("plug", "fault") else None
         found = self._inputs.get(name)
         if found is not None:
             return found.read()
-        return False if name == "plug" else None
+        return False if name in ("door", "plug", "fault") else None
 
     def output(self, name, connector, value):
         if connector > 1:
@@ -139,21 +138,14 @@ class Hal:
             self._states[name] = value
             self._light(True)
             return
-        if name == "contactor" and not value:
-            self._set("enable", False)  # the module lets go first, then the contactor without current
-        self._set(name, value)
-        if name == "contactor" and value:
-            self._set("enable", True)
+        if name in _SWITCHES and name in self._outputs:
+            pin, safe = self._outputs[name]
+            pin.value(1 - safe if value else safe)
 
     def online(self, value):
         """The network service: the light that shows a connection."""
         self._states["online"] = value
         self._light(True)
-
-    def _set(self, name, value):
-        if name in _SWITCHES and name in self._outputs:
-            pin, safe = self._outputs[name]
-            pin.value(1 - safe if value else safe)
 
     def _light(self, phase):
         """Light what belongs to the present states; phase -- blinking ones are lit."""

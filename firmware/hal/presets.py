@@ -20,6 +20,17 @@ def booleans(preset, **defaults):
     return found
 
 
+def inputs(fitted):
+    """Names of the inputs that are fitted, for describe(); fitted -- what booleans() returned. The stop always is."""
+    found = ["estop"]
+    for name, key in (("door", "door"), ("plug", "plug_switch"), ("contactor", "contactor_feedback")):
+        if fitted[key]:
+            found.append(name)
+    if fitted.get("lock_feedback"):
+        found.append("lock")
+    return tuple(found)
+
+
 def bms_bus(preset, can, uart):
     """Spec of the vehicle's bus. preset["bms"] -- "rivot_can" (default), "jbd_uart" or "daly_uart", else ValueError.
 

@@ -51,7 +51,8 @@ def test_presets_of_devices():
         board = load(name)
         assert board.describe({})["connectors"][0]["plug_switch"] is False
         assert board.describe({"plug_switch": True})["connectors"][0]["plug_switch"] is True
-        assert board.describe({"door": False})["door"] is False
+        assert board.describe({})["inputs"] in (("estop",), ("estop", "door"))
+        assert board.describe({"door": True, "contactor_feedback": True})["inputs"] == ("estop", "door", "contactor")
         assert "unknown key sim" in refused(board.describe, {"sim": "x"})
         assert "door must be" in refused(board.describe, {"door": 1})
         bus = board.describe({"bms": "daly_uart"})["connectors"][0]["bms_bus"]
@@ -80,7 +81,7 @@ def test_all_boards_have_the_same_shape():
     sim = load("sim").describe({"sim": "h:1"})
     for name in DEVICES:
         real = load(name).describe({})
-        assert sorted(list(sim) + ["door", "reader"]) == sorted(real), name
+        assert sorted(list(sim) + ["inputs", "reader"]) == sorted(real), name
         assert sorted(sim["limits"]) == sorted(real["limits"]), name
         assert sorted(sim["connectors"][0]) == sorted(real["connectors"][0]), name
 

@@ -15,6 +15,7 @@ CHIP = fake_esp32.install()
 from hal import esp32, unix
 
 folder = None
+FITTED = ("door", "plug_switch", "contactor_feedback", "lock_feedback")
 
 
 def setup():
@@ -123,6 +124,7 @@ class ChipWorld:
             sys.path.pop(0)
             sys.modules.pop("board", None)
         self._pins = {row[0]: (row[1], row[3]) for row in self.board.PINS}
+        self._described = self.board.describe({name: True for name in FITTED})
         for row in self.board.PINS:
             if row[2] == "in":
                 CHIP.levels[row[1]] = 1 - row[3]
@@ -133,11 +135,11 @@ class ChipWorld:
             CHIP.start({"hard": 2, "soft": 5}[CHIP.resets[-1]])
             CHIP.input_only = ()
         self.log = FakeLog()
-        self.hal = esp32.Hal(self.board, self.board.describe({}), Clock(), self.log, folder)
+        self.hal = esp32.Hal(self.board, self._described, Clock(), self.log, folder)
         return self.hal
 
     async def level(self, name, active):
-        number, level = self._pins[name]
+        number, level = self._pins[name + "_feedback" if name in ("contactor", "lock") else name]
         CHIP.levels[number] = level if active else 1 - level
 
     async def swipe(self, text):
@@ -194,12 +196,12 @@ async def until(condition):
 def test_every_contact_is_seen_both_ways_and_told():
     async def test(world, hal):
         seen = []
-        for name in ("estop", "door", "plug"):
+        names = ("estop", "door", "plug", "contactor", "lock")
+        for name in names:
             await world.level(name, False)
-        await until(lambda: hal.input("estop", 1) is False and hal.input("door", 1) is False)
-        await until(lambda: hal.input("plug", 1) is False)
+        await until(lambda: not [name for name in names if hal.input(name, 1) is not False])
         hal.on_input = lambda *event: seen.append(event)
-        for name in ("estop", "door", "plug"):
+        for name in names:
             for value in (True, False):
                 seen.clear()
                 await world.level(name, value)
@@ -209,11 +211,12 @@ def test_every_contact_is_seen_both_ways_and_told():
     everywhere(test)
 
 
-def test_what_is_not_there_is_unknown_for_the_emergency_stop_and_absent_for_the_rest():
+def test_what_is_not_there_is_unknown_where_that_matters_and_absent_elsewhere():
     async def test(world, hal):
         await world.level("estop", False)
         await until(lambda: hal.input("estop", 1) is False)
-        assert hal.input("estop", 9) is None
+        for name in ("estop", "door", "contactor", "lock"):
+            assert hal.input(name, 9) is None, name
         assert hal.input("plug", 9) is False and hal.input("fault", 9) is False
 
     everywhere(test)
@@ -253,7 +256,7 @@ def test_a_swipe_comes_only_through_the_listener():
 
 def test_outputs_follow_at_once_and_never_raise():
     async def test(world, hal):
-        for name in ("contactor", "lock"):
+        for name in ("contactor", "lock", "enable"):
             for value in (True, False, True, True, False):
                 hal.output(name, 1, value)
                 await world.last(name, value)
