@@ -7,7 +7,7 @@ BIN := .venv/bin
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup test unit system check build size demo lock clean distclean
+.PHONY: help setup test unit fuzz system check build size demo lock clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ test: setup ## Run all tests (ARGS="-k name" narrows them)
 
 unit: setup ## Run the unit tests on MicroPython, 64 and 32 bit
 	@$(BIN)/pytest tests_host/test_unit.py $(ARGS)
+
+fuzz: setup ## Feed 10 million random bytes or frames to every driver (some minutes)
+	@FUZZ=full $(BIN)/pytest tests_host/test_unit.py -k "fuzz and 64" $(ARGS)
 
 system: setup ## Run the tests that start the firmware, the simulator and the central system
 	@$(BIN)/pytest tests_host/system tests_host/oca $(ARGS)

@@ -1,6 +1,7 @@
 """Run each file of tests_host/unit on MicroPython, once on the 64-bit and once on the 32-bit port.
 
 A file may set its limits in comment lines: `# heapsize: 512k` (default 512k) and `# timeout: 60` (seconds, default 60).
+With FUZZ=full in the environment the fuzz tests are as long as they can be, and the limits twenty times as long.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def run_file(path: Path, bits: int, *arguments: str) -> tuple[int, str]:
     text = path.read_text(encoding="utf-8")
     heap = re.search(r"^# heapsize: (\d+[km]?)$", text, re.MULTILINE)
     limit = re.search(r"^# timeout: (\d+)$", text, re.MULTILINE)
-    seconds = int(limit[1]) if limit else 60
+    seconds = (int(limit[1]) if limit else 60) * (20 if os.environ.get("FUZZ") else 1)
     options = ["-X", f"heapsize={heap[1] if heap else '512k'}"]
     command = [str(interpreter(bits)), *options, str(RUNNER), str(path), *arguments]
     with subprocess.Popen(

@@ -160,7 +160,7 @@ class Mcp2515:
                 self._urging = True
                 self._pump()
         except OSError:
-            pass  # the next check of run() meets it, too
+            self._n_urgent = 0  # the next check of run() meets it, too
         finally:
             self._urging = False
             self._leave()
@@ -295,6 +295,7 @@ class Mcp2515:
             return False
         finally:
             self._urging = False
+            self._n_urgent = 0  # taken or not: none of it leaves later
             self._leave()
 
     def _is_held(self):
