@@ -172,7 +172,8 @@ class ChargePoint:
         self._poke.set()
 
     async def close(self):
-        """Take leave of the central system: the program ends."""
+        """Take leave of the central system: the program ends, and starts again soon."""
+        cold("ocpp16.recovery").leave(self)
         if self._ws is not None:
             await self._ws.close()
 
@@ -180,6 +181,7 @@ class ChargePoint:
         """Once after construction: close what a power cut (or `reason`) left open."""
         for connector in self.connectors:
             cold("ocpp16.recovery").restore(self, connector, reason)
+        cold("ocpp16.recovery").come_back(self)
         self.inoperative = tuple(self.store.get("inoperative", []))
         if "reservation" in self.profiles:
             cold("ocpp16.reservations").refresh(self, False)

@@ -1,6 +1,8 @@
-"""After a boot: what a power cut left open. A cold module (see lib/cold.py)."""
+"""After a boot: what a power cut or a restart left open. A cold module (see lib/cold.py)."""
 
 from cold import cold
+
+_THERE = "there"  # ids of connectors with the vehicle of an ended session
 
 
 def restore(cp, connector, reason):
@@ -28,9 +30,31 @@ def restore(cp, connector, reason):
         if "DataTransfer" not in waiting:
             cp.hooks.session_ended(connector, tx)
         session.queue_stop(cp, tx)
-        connector.finishing = connector.plugged = True  # until the hardware knows: no Available in between
-        resumed = getattr(cp.hooks, "resumed", None)
-        if resumed is not None:
-            resumed(connector)
+        _vehicle_is_there(cp, connector)
     # else: cut before its start was queued, or after its end was
     cp.store.put(name, None)
+
+
+def leave(cp):
+    """Before a restart that was asked for: remember the vehicles that are still there after their sessions."""
+    ids = [connector.id for connector in cp.connectors if connector.finishing and connector.plugged]
+    if ids:
+        cp.store.put(_THERE, ids)
+
+
+def come_back(cp):
+    """After the boot: what `leave` has remembered."""
+    ids = cp.store.get(_THERE, [])
+    for connector in cp.connectors:
+        if connector.id in ids:
+            _vehicle_is_there(cp, connector)
+    if ids:
+        cp.store.put(_THERE, None)
+
+
+def _vehicle_is_there(cp, connector):
+    """Finishing until the hardware knows more: no Available in between, no VehicleInfo again."""
+    connector.finishing = connector.plugged = True
+    resumed = getattr(cp.hooks, "resumed", None)
+    if resumed is not None:
+        resumed(connector)

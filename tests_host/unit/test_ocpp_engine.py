@@ -556,6 +556,41 @@ def test_power_cut_in_a_session():
     run(third, store=store)
 
 
+def test_restart_while_the_vehicle_of_an_ended_session_is_there():
+    store = RamStore()
+
+    async def first(b):
+        await b.online()
+        await b.plug()
+        await b.charging()
+        b.connector.stop("HardReset")
+        await b.until(lambda: "StopTransaction" in b.csms.story() and not b.cp.outbox.queue)
+        await b.cp.close()
+
+    async def second(b):
+        b.cp.restore()
+        b.evse.is_plugged = None  # not known yet
+        b.start()
+        await asyncio.sleep_ms(2000)
+        assert b.csms.story() == ["BootNotification", "Finishing"], b.csms.story()
+        b.evse.is_plugged = True
+        await asyncio.sleep_ms(2000)
+        assert b.csms.story() == ["BootNotification", "Finishing"]
+        b.evse.is_plugged = False
+        await b.until(lambda: b.csms.story()[-1] == "Available")
+        await b.cp.close()
+
+    async def third(b):
+        b.cp.restore()
+        b.evse.is_plugged = None
+        b.start()
+        await asyncio.sleep_ms(2000)
+        assert b.csms.story() == ["BootNotification", "Available"]
+
+    for part in (first, second, third):
+        run(part, store=store)
+
+
 def test_a_day_of_meter_values_does_not_drift():
     async def scenario(b):
         await b.online()
