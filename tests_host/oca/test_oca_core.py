@@ -202,6 +202,33 @@ async def test_tc_014_soft_reset_idle(cp: Charger) -> None:
     await _reset_when_idle(cp, "Soft")
 
 
+async def _reset_in_transaction(cp: Charger, how: str) -> int:
+    """StopTransaction before or after the boot; afterwards the vehicle is still there."""
+    transaction = await cp.charging()
+    mark = await _reset(cp, how)
+    boot = await cp.wait_label("BootNotification", mark, START_S)
+    stop = await cp.wait_label(f"StopTransaction({how}Reset)", mark, START_S)
+    assert stop.payload["transactionId"] == transaction
+    after = await cp.wait_call("StatusNotification", since=boot.n, connectorId=1)
+    assert after.payload["status"] in ("Finishing", "Preparing"), after
+    await cp.settled()
+    cp.assert_count(f"StopTransaction({how}Reset)", 1, mark)
+    assert not (await cp.sim.state())["output_on"]
+    return mark
+
+
+@oca()
+async def test_tc_015_hard_reset_in_transaction(cp: Charger) -> None:
+    await _reset_in_transaction(cp, "Hard")
+
+
+@oca()
+async def test_tc_016_soft_reset_in_transaction(cp: Charger) -> None:
+    mark = await _reset_in_transaction(cp, "Soft")
+    cp.assert_order("StopTransaction(SoftReset)", "BootNotification", since=mark)
+    cp.assert_order("StatusNotification(1 Finishing)", "BootNotification", since=mark)
+
+
 # Unlock
 
 
