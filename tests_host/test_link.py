@@ -145,7 +145,7 @@ def test_a_joined_program_does_the_same(tmp_path: Path) -> None:
         == "6 119 <3><negative 1,negative 3> []\n"
     )
     assert "app.tax" in joined
-    assert set(texts) < {*SOURCES, PATH}
+    assert set(texts) < {*SOURCES, PATH, "firmware/rare.py"}
 
 
 def test_what_is_joined() -> None:
@@ -153,7 +153,7 @@ def test_what_is_joined() -> None:
     assert set(joined) == {"cold", "app.tax", "fixed", "app.shop"}
     assert joined.index("app.tax") < joined.index("app.shop")
     # started, imported only inside a function, and named by a text: these stay
-    assert {"firmware/main.py", "firmware/start.py", "firmware/app/late.py", "firmware/app/rare.py"} <= set(texts)
+    assert {"firmware/main.py", "firmware/start.py", "firmware/app/late.py", "firmware/rare.py"} <= set(texts)
 
 
 def test_a_module_that_is_imported_whole_stays() -> None:
@@ -182,8 +182,17 @@ def test_private_attributes_share_their_names() -> None:
     assert "_stock" not in text and "_a0" in text
 
 
+def test_cold_modules_move_to_a_name_of_one_part() -> None:
+    texts, _ = linked(SOURCES)
+    assert "firmware/app/rare.py" not in texts and "cold('rare')" in texts["firmware/start.py"]
+    texts, _ = link(SOURCES, ("main",), lambda path: module_name(Path(path)), frozenset({"rare"}))
+    assert "firmware/app/rare.py" in texts and 'cold("app.rare")' in texts["firmware/start.py"]  # the port has a rare
+    other = {**SOURCES, "firmware/other/rare.py": "", "firmware/app/late.py": "import other.rare\nlate = str\n"}
+    assert "firmware/app/rare.py" in linked(other)[0]  # there are two
+
+
 def test_lines_of_the_others_stay() -> None:
-    rare = linked(SOURCES)[0]["firmware/app/rare.py"]
+    rare = linked(SOURCES)[0]["firmware/rare.py"]
     assert rare.splitlines()[0] == f"from {NAME} import LOW, rate"
     assert rare.splitlines().index("def grow(shop):") == SOURCES["firmware/app/rare.py"].splitlines().index(
         "def grow(shop):"
@@ -198,7 +207,7 @@ def test_a_re_export_leads_to_its_source() -> None:
     }
     texts, joined = linked(sources)
     assert "app" in joined and "firmware/app/__init__.py" not in texts
-    assert texts["firmware/app/rare.py"].startswith(f"from {NAME} import Shop")
+    assert texts["firmware/rare.py"].startswith(f"from {NAME} import Shop")
 
 
 @pytest.mark.parametrize(

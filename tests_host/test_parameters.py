@@ -15,8 +15,9 @@ def renamed(source: str, keep: frozenset[str] = frozenset(), words: tuple[str, .
     tree = ast.parse(source)
     lines = source.splitlines(keepends=True)
     names = {
-        (node.lineno, len(lines[node.lineno - 1].encode()[: node.col_offset].decode())): getattr(node, "id", None)
-        or getattr(node, "arg", "")
+        (node.lineno, len(lines[node.lineno - 1].encode()[: node.col_offset].decode())): (
+            node.id if isinstance(node, ast.Name) else node.arg
+        )
         for node in ast.walk(tree)
         if isinstance(node, ast.Name | ast.arg)
     }

@@ -35,6 +35,8 @@ _NO_LINES = ("-O3",)  # without line numbers: 3 kB less RAM in a charging sessio
 _NOT_DEVICE = ("manifest.py",)  # read by makemanifest on the computer
 _MANIFEST = ".build.json"  # in the output folder: {source: fingerprint}
 _NAMES = "names.txt"  # in the output folder: new public names and the old ones
+# Where a program may be started: MicroPython takes a folder there for a module of that name.
+_FOLDERS = frozenset(("boards", "build", "data", "firmware", "lib", "tests_host", "tools"))
 STUBS = ROOT / ".venv" / "stubs"  # what MicroPython calls its own; from make setup, like the interpreter
 INTERPRETER = ROOT / ".toolchain" / "bin" / "micropython"
 
@@ -100,7 +102,8 @@ def _renamed(texts: dict[str, str], joined: bool) -> tuple[dict[str, str], str]:
         raise BuildError("\n".join(problems))
     if joined:
         try:
-            texts, _ = link(texts, ENTRIES, lambda path: module_name(Path(path)))
+            taken = _FOLDERS.union(path.stem for path in STUBS.rglob("*.pyi"))
+            texts, _ = link(texts, ENTRIES, lambda path: module_name(Path(path)), taken)
         except LinkError as exc:
             raise BuildError(str(exc)) from None
     program = Program(texts, _stock())

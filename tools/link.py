@@ -4,9 +4,12 @@ On the device every module costs RAM beside its code: its path, its dotted name,
 room to spare, and its own list of the names it uses. A charger has fifty that stay for ever: joined they need 8 kB
 less. The sources stay as they are; a traceback of the built firmware names the functions (see names.txt of the build).
 
+Cold modules (lib/cold.py) stay apart, but move: a module's dotted name and its last part are names that stay, too, so
+`ocpp16.session` becomes `session` in the same root folder, where that is free.
+
 Joined is what others import by `from x import y` at their top level. Left alone are the program's entry points, modules
 that somebody imports whole (`import x`), that are imported only inside functions (so not always), and those whose name
-stands in a text: cold modules (lib/cold.py), and what a board picks by name.
+stands in a text: cold modules, and what a board picks by name.
 
 What would change the meaning of a module is not joined but reported: see `LinkError`.
 """
@@ -15,6 +18,8 @@ from __future__ import annotations
 
 import ast
 import builtins
+import io
+import tokenize
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -50,12 +55,16 @@ class _Module:
 
 
 def link(
-    sources: Mapping[str, str], entries: tuple[str, ...], name_of: Callable[[str], str]
+    sources: Mapping[str, str],
+    entries: tuple[str, ...],
+    name_of: Callable[[str], str],
+    taken: frozenset[str] = frozenset(),
 ) -> tuple[dict[str, str], list[str]]:
     """Return (texts by path, the modules that were joined). One text is new, at PATH; theirs are gone.
 
     sources: path -> text of all files of the program; entries: modules that are started, so stay; name_of: the dotted
-    name a path is imported by. LinkError: see there. SyntaxError: a file cannot be read.
+    name a path is imported by; taken: names of modules that the port has. LinkError: see there. SyntaxError: a file
+    cannot be read.
     """
     modules = {
         name_of(path): _Module(name_of(path), path, ast.parse(text), path.endswith("/__init__.py"))
@@ -69,11 +78,15 @@ def link(
         return dict(sources), []
     inside = {module.name for module in joined}
     new = _new_names(joined, modules, inside)
-    body = _body(joined, inside, new)
+    moved = _moved(modules, inside, taken)
+    body = _body(joined, inside, new, moved)
     texts = {PATH: ast.unparse(ast.Module(body, [])) + "\n"}
     for module in modules.values():
         if module.name not in inside:
-            texts[module.path] = _redirected(module, sources[module.path], inside, new)
+            path = module.path
+            if module.name in moved:
+                path = f"{path.partition('/')[0]}/{moved[module.name]}.py"
+            texts[path] = _redirected(module, sources[module.path], inside, new, moved)
     return texts, [module.name for module in joined]
 
 
@@ -118,6 +131,28 @@ def _in_order(wanted: set[str], modules: Mapping[str, _Module]) -> list[str]:
     for name in sorted(wanted):
         visit(name)
     return order
+
+
+def _moved(modules: Mapping[str, _Module], inside: set[str], taken: frozenset[str]) -> dict[str, str]:
+    """Dotted names of modules that are loaded by a text -> the one part that is enough."""
+    texts: set[str] = set()
+    whole: set[str] = set()
+    for module in modules.values():
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.add(node.value)
+            elif isinstance(node, ast.Import):
+                whole.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                whole.update(f"{module.origin(node)}.{alias.name}" for alias in node.names)
+    used = Counter(name.rpartition(".")[2] for name in modules)
+    used.update(taken | {NAME} | {name.partition(".")[0] for name in modules if "." in name})
+    return {
+        name: leaf
+        for name, module in modules.items()
+        for leaf in [name.rpartition(".")[2]]
+        if "." in name and name in texts and name not in inside | whole and not module.is_package and used[leaf] == 1
+    }
 
 
 # -- names
@@ -215,19 +250,27 @@ class _Rewriter(ast.NodeTransformer):
     """Gives one module's top-level names, and those it imports from joined modules, their new names; drops the
     imports that are not needed any more, and gives private attributes names that all modules share."""
 
-    def __init__(self, module: _Module, inside: set[str], new: Mapping[tuple[str, str], str], aliases: bool) -> None:
+    def __init__(
+        self, module: _Module, inside: set[str], new: Mapping[tuple[str, str], str], moved: Mapping[str, str]
+    ) -> None:
         self._module = module
+        self._moved = moved
         self._inside = inside
         self._names = {name: new[module.name, name] for name in module.defined}
         for node in ast.walk(module.tree):
             if isinstance(node, ast.ImportFrom) and module.origin(node) in inside:
                 for alias in node.names:
                     self._names[alias.asname or alias.name] = _place(module, node, alias, new)
-        moved = {old for old, name in self._names.items() if old != name}
-        hidden = sorted(moved & _local_names(module.tree))
+        changed = {old for old, name in self._names.items() if old != name}
+        hidden = sorted(changed & _local_names(module.tree))
         if hidden:
             raise LinkError(f"{module.path}: {', '.join(hidden)}: a local name hides a name of the module; rename it")
-        self._attributes = _shared_attributes(module.tree) if aliases else {}
+        self._attributes = _shared_attributes(module.tree)
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        if isinstance(node.value, str):
+            node.value = self._moved.get(node.value, node.value)
+        return node
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         node.id = self._names.get(node.id, node.id)
@@ -245,7 +288,8 @@ class _Rewriter(ast.NodeTransformer):
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
         if self._module.origin(node) in self._inside:
             return None
-        node.module, node.level = self._module.origin(node), 0
+        origin = self._module.origin(node)
+        node.module, node.level = self._moved.get(origin, origin), 0
         return node
 
     def _visit_definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> ast.AST:
@@ -279,13 +323,15 @@ def _shared_attributes(tree: ast.Module) -> dict[str, str]:
     return {name: f"_a{index}" for index, name in enumerate(by_use)}
 
 
-def _body(joined: list[_Module], inside: set[str], new: Mapping[tuple[str, str], str]) -> list[ast.stmt]:
+def _body(
+    joined: list[_Module], inside: set[str], new: Mapping[tuple[str, str], str], moved: Mapping[str, str]
+) -> list[ast.stmt]:
     """All statements of the joined modules, every import of something else once and first."""
     imports: dict[str, ast.stmt] = {}
     bound: dict[str, str] = {}
     body: list[ast.stmt] = []
     for module in joined:
-        rewritten = _Rewriter(module, inside, new, True).visit(module.tree)
+        rewritten = _Rewriter(module, inside, new, moved).visit(module.tree)
         for node in rewritten.body:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 for one in _single(node):
@@ -315,20 +361,35 @@ def _is_documentation(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _redirected(module: _Module, text: str, inside: set[str], new: Mapping[tuple[str, str], str]) -> str:
-    """A module that was not joined, with its imports from the joined ones led to their new place. Lines stay."""
+def _redirected(
+    module: _Module,
+    text: str,
+    inside: set[str],
+    new: Mapping[tuple[str, str], str],
+    moved: Mapping[str, str],
+) -> str:
+    """A module that was not joined, with its imports led to where things are now. Lines stay."""
     lines = text.splitlines(keepends=True)
     for node in ast.walk(module.tree):
-        if not isinstance(node, ast.ImportFrom) or module.origin(node) not in inside:
+        if not isinstance(node, ast.ImportFrom):
             continue
-        names = ", ".join(
-            moved if moved == local else f"{moved} as {local}"
-            for alias in node.names
-            for moved, local in [(_place(module, node, alias, new), alias.asname or alias.name)]
-        )
+        origin = module.origin(node)
+        names = [(alias.name, alias.asname or alias.name) for alias in node.names]
+        if origin in inside:
+            names = [
+                (_place(module, node, alias, new), local) for alias, (_, local) in zip(node.names, names, strict=True)
+            ]
+            origin = NAME
+        elif origin not in moved and not node.level:
+            continue
+        what = ", ".join(name if name == local else f"{name} as {local}" for name, local in names)
         first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
-        indent = lines[first][: node.col_offset]
-        lines[first] = f"{indent}from {NAME} import {names}\n"
+        lines[first] = f"{lines[first][: node.col_offset]}from {moved.get(origin, origin)} import {what}\n"
         for index in range(first + 1, last + 1):
             lines[index] = "\n"
+    for token in reversed(list(tokenize.generate_tokens(io.StringIO("".join(lines)).readline))):
+        if token.type == tokenize.STRING and (name := moved.get(token.string[1:-1])) is not None:
+            row, column = token.start
+            line = lines[row - 1]
+            lines[row - 1] = line[:column] + repr(name) + line[token.end[1] :]
     return "".join(lines)
