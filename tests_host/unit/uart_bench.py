@@ -36,10 +36,10 @@ class Stream:
 
     async def readinto(self, buf):
         while not self._in:
-            if self.broken:
-                raise self.broken
             self._event.clear()
             await self._event.wait()
+            if self.broken:
+                raise self.broken
         if self._in == b"\x00EOF":
             return 0
         n = min(len(buf), len(self._in))

@@ -10,7 +10,6 @@ from fresh import Fresh
 from micropython import const
 
 _READ = const(64)  # bytes per read
-_SERVICE_MS = const(50)
 _AGAIN_MS = const(200)  # between a lost answer and the repeat
 _IDLE_MS = const(1000)  # between rounds that nobody answered: then there is no vehicle, or it sleeps
 _MANY = const(100)
@@ -67,7 +66,6 @@ class UartBms:
 
     def _begin(self, stream):
         self._stream = stream
-        self._failed = None
         self._kept = 0
         self._lives += 1
         self._misses = 0
@@ -83,7 +81,7 @@ class UartBms:
     @property
     def is_up(self):
         """True: the line is open."""
-        return self._stream is not None and self._failed is None
+        return self._stream is not None
 
     def counters(self):
         """Counts since boot; bad: see bad_frames, refused: unanswered."""
@@ -97,25 +95,15 @@ class UartBms:
         except asyncio.TimeoutError:
             raise OSError("BMS line does not open")
         self._begin(stream)
-        reader = asyncio.create_task(self._receive(stream))
-        try:
-            while self._failed is None:
-                await asyncio.sleep_ms(_SERVICE_MS)
-        finally:
-            self._stream = None
-            reader.cancel()
-            stream.close()
-        raise self._failed
-
-    async def _receive(self, stream):
         try:
             while True:
                 n = await stream.readinto(self._view)
                 if not n:
                     raise OSError("BMS line closed")
                 self._parse(n)
-        except Exception as exc:  # noqa: BLE001 - raised by run()
-            self._failed = exc
+        finally:
+            self._stream = None
+            stream.close()
 
     def _parse(self, n):
         """Take the n bytes just read. No allocation.
@@ -178,10 +166,9 @@ class UartBms:
         request = protocol.request(self._misses)
         self._n_tx += 1
         try:
-            if stream.write(request, 0, len(request)) != len(request):
-                self._failed = OSError("BMS line takes no data")
-        except OSError as exc:
-            self._failed = exc
+            stream.write(request, 0, len(request))  # what is not taken is not answered
+        except OSError:
+            pass  # run() sees it too
 
     def feed(self, at, size, data):
         """Take a checked frame; True if it was an answer with data."""
