@@ -100,6 +100,8 @@ def test_wrong_presets_are_named():
         ({"sim": "h:1", "connectors": "2"}, "connectors"),
         ({"sim": "h:1", "lock": 1}, "lock"),
         ({"sim": "h:1", "max_ma": -1}, "max_ma"),
+        ({"sim": "h:1", "bms": "lin"}, "bms"),
+        ({"sim": "h:1", "bms": 1}, "bms"),
         ({"sim": "h:1", "colour": 1}, "colour"),
     ):
         assert word in refused(describe, preset), preset

@@ -5,9 +5,11 @@ import asyncio
 
 import micropython
 from clock import Clock
-from fakes import PERIOD, virtual_run
+from fakes import PERIOD, FakeClock, FakeLog, virtual_run
 from uart_bench import Line, Stream, jbd_basic, jbd_frame, vectors
 
+from charger.build_uart import bms as build
+from drivers.bms.daly_uart import Daly
 from drivers.bms.jbd_uart import Jbd
 from drivers.bms.uart import UartBms
 
@@ -355,3 +357,46 @@ def test_a_cancelled_service_closes_the_line():
         assert stream.written == []
 
     virtual_run(main)
+
+
+# -- how the charger makes one
+
+
+class App:
+    def __init__(self):
+        self.clock, self.log = FakeClock(), FakeLog()
+        self.specs = []
+
+    def opener(self, spec):
+        self.specs.append(spec)
+
+
+def test_built_from_board_and_settings():
+    values = {
+        "vehicle.max_mv": 82_000, "vehicle.max_ma": 20_000, "power.window_low_mv": 56_000,
+        "power.window_high_mv": 85_500, "vehicle.bms_timeout_ms": 10_000,
+    }  # fmt: skip
+    for kind, protocol in (("jbd_uart", Jbd), ("daly_uart", Daly)):
+        app = App()
+        bms = build(app, 1, (kind, ("uart", 2)), values.get)
+        assert isinstance(bms._protocol, protocol) and app.specs == [("uart", 2)] and app.log.lines == []
+        bms.answered()
+        assert (bms.max_mv, bms.max_ma) == (82_000, 20_000)
+        bms.put_pack(56_000)
+        assert bms.pack_mv is None
+        bms.put_pack(56_001)
+        assert bms.pack_mv == 56_001
+        app.clock.advance(2999)
+        assert bms.is_alive()
+        app.clock.advance(1)  # 3 s, whatever the setting says
+        assert not bms.is_alive() and bms.pack_mv is None
+    try:
+        build(App(), 1, ("lin_uart", ""), values.get)
+        raise AssertionError
+    except ValueError as exc:
+        assert "lin_uart" in str(exc)
+    for name in ("vehicle.max_mv", "vehicle.max_ma"):
+        app, less = App(), dict(values)
+        less[name] = 0
+        build(app, 2, ("jbd_uart", ""), less.get)
+        assert [(level, tag) for level, tag, _ in app.log.lines] == [("W", "bms2")]
