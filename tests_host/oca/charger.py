@@ -16,6 +16,7 @@ OTHER = "Tag-2"
 GROUP = "Group-1"
 ACCEPTED = {"status": "Accepted"}
 REJECTED = {"status": "Rejected"}
+NOTHING_TO_START = "id tag presented, but there is nothing"  # the charger's log about a tag of no use
 
 
 class Charger(QuickRig):

@@ -5,7 +5,7 @@ Numbers and expectations: OCTT test case document, FINAL 2024-04.
 
 from typing import Any
 
-from tests_host.oca.charger import ACCEPTED, OTHER, REJECTED, TAG, Charger, meter_times, steps
+from tests_host.oca.charger import ACCEPTED, NOTHING_TO_START, OTHER, REJECTED, TAG, Charger, meter_times, steps
 from tests_host.oca.runner import oca
 from tests_host.system.rig import START_S, field_of
 from tests_host.system.steps import RECONNECT_S, calls_of, utc
@@ -340,10 +340,11 @@ async def test_tc_026_remote_start_rejected(cp: Charger) -> None:
 
 @oca()
 async def test_tc_027_remote_start_connector_zero(cp: Charger) -> None:
+    mark = cp.mark()
     start = {"idTag": TAG, "connectorId": 0}
     await cp.refused("RemoteStartTransaction", start, "PropertyConstraintViolation")
     await cp.settled()
-    assert cp.calls(cp.frames()[-1].n) == []
+    assert cp.calls(mark) == []
 
 
 @oca()
@@ -505,6 +506,7 @@ async def test_tc_041_fault(cp: Charger) -> None:
     await cp.sim.cmd("plug")
     await cp.wait_line("plugged in")
     await cp.swipe(TAG)
+    await cp.wait_line(NOTHING_TO_START)
     await cp.settled()
     cp.assert_count("StartTransaction", 0)
     assert not (await cp.sim.state())["on_frames"]

@@ -6,7 +6,7 @@ Numbers and expectations: OCTT test case document, FINAL 2024-04.
 import time
 from typing import Any
 
-from tests_host.oca.charger import ACCEPTED, GROUP, OTHER, REJECTED, TAG, Charger
+from tests_host.oca.charger import ACCEPTED, GROUP, NOTHING_TO_START, OTHER, REJECTED, TAG, Charger
 from tests_host.oca.runner import oca
 from tests_host.system.steps import calls_of
 from tools.csms.logic import utc_text
@@ -44,6 +44,7 @@ async def test_tc_046_1_reserve_local_start(cp: Charger) -> None:
     await _reserved(cp)
     mark = cp.mark()
     await cp.swipe(OTHER)
+    await cp.wait_line(NOTHING_TO_START)
     await cp.settled()
     assert set(cp.calls(mark)) <= {"Authorize"}, cp.calls(mark)
     await cp.swipe(TAG)
