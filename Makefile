@@ -16,7 +16,7 @@ setup: ## Provide MicroPython and the Python packages; nothing is done when they
 	@$(PYTHON3) tools/toolchain.py
 
 test: setup ## Run all tests (ARGS="-k name" narrows them)
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/python -m tools.run_tests $(ARGS)
 
 unit: setup ## Run the unit tests on MicroPython, 64 and 32 bit
 	@$(BIN)/pytest tests_host/test_unit.py $(ARGS)
