@@ -29,8 +29,9 @@ def main(options: list[str]) -> int:
     if any((ROOT / option.partition("::")[0]).exists() for option in options if not option.startswith("-")):
         return subprocess.run([*pytest, *options], cwd=ROOT).returncode
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+        others = [f"--ignore={path}" for path in WAITING]
         busy = subprocess.Popen(
-            ["nice", "-n", str(_NICE), *pytest, *(f"--ignore={path}" for path in WAITING), "-p", "no:cacheprovider", *options],
+            ["nice", "-n", str(_NICE), *pytest, *others, "-p", "no:cacheprovider", *options],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=output,
