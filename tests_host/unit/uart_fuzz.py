@@ -73,7 +73,7 @@ class Fuzz:
                 quiet -= 1
             elif kind == 255:
                 quiet = 100
-            if kind < 190 or quiet:
+            if kind < 120 or quiet:
                 n = 1 + rand(6)
                 for i in range(0, n - 3, 3):
                     struct.pack_into("<I", view, i, rand(24))
@@ -82,7 +82,7 @@ class Fuzz:
                 bms._parse(n)
             else:
                 good = self._good(rand(16))
-                if kind < 235:
+                if kind < 220:
                     self._feed(self._damaged(good))
                 else:
                     garbage = bytes([rand(8) for _ in range(rand(4))])
