@@ -200,6 +200,10 @@ def test_only_the_asked_id_answers():
     one.hear(daly_status())
     assert one.bms.is_alive()
     one.hear(daly_status(0))  # nobody asked
+    ask_for(one, 0x98)
+    one.run(600)
+    one.hear(daly_faults(b"\xff"))  # later than the time-out: it will be asked for again
+    assert one.bms.unanswered == 1 and one.bms._protocol._next == 1
     tell(one, daly_faults())
     tell(one, daly_pack())
     assert one.bms.permits()
