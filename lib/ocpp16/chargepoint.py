@@ -77,6 +77,7 @@ class ChargePoint:
         self.boot_pending = False
         self.was_accepted = False  # on this connection
         self.heartbeat_at = 0  # uptime ms of the last one
+        self.aligned_at = 0  # uptime ms of the next clock-aligned values; 0: to be found, the clock or the key is new
         self.reserved = ()  # connectors that are kept for somebody; see reservations
         self.reserved_until = None
         self.access = None  # the dial.Access that was joined
@@ -111,7 +112,12 @@ class ChargePoint:
                 cold("ocpp16.reservations").refresh(self)
             if self._ws is not None:
                 self._tick(now)
-            await wait_event(self._poke, min([connector.wait_ms(now) for connector in self.connectors]))
+            wait = min([connector.wait_ms(now) for connector in self.connectors])
+            if self.config.get("ClockAlignedDataInterval"):
+                if now >= self.aligned_at:
+                    cold("ocpp16.aligned").tick(self, now)
+                wait = min(wait, max(0, self.aligned_at - now))
+            await wait_event(self._poke, wait)
 
     async def run_link(self):
         """Connect, serve, and connect again with growing, jittered pauses. Restartable."""

@@ -46,7 +46,7 @@ MeterValuesAlignedData RW csl Energy.Active.Import.Register =MeterValuesSampledD
 """
 # Meter values inside StopTransaction.
 STOP_DATA_ROWS = """\
-StopTransactionMaxMeterValues R int 50
+StopTransactionMaxMeterValues R int 20
 StopTxnAlignedDataMaxLength R int 8
 StopTxnSampledDataMaxLength R int 8
 StopTxnAlignedData RW csl - =MeterValuesSampledData

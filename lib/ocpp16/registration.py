@@ -75,6 +75,7 @@ def _set_clock(cp, text, round_trip_ms):
     now = cp.clock.utc()
     if now is None or abs(seconds - now) > _STEP_S:
         cp.clock.set_utc(seconds, ms % 1000)
+        cp.aligned_at = 0
         if cp.reserved_until is not None:
             cold("ocpp16.reservations").refresh(cp)
         cp.log.info("ocpp", "clock set to " + cold("ocpp16.timestamp").format_utc(seconds))

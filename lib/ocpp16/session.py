@@ -18,7 +18,7 @@ _FIRST_MS = const(10_000)  # and this much of its beginning
 
 _RECORD = (  # attributes of a transaction that are stored, in this order, with their types; a capital: or None
     "key:i id_tag:s boot:i start_uptime:i start_utc:I meter_start:i id:I stop_uptime:i meter_last:i reason:S "
-    "stop_id_tag:S parent:S extra:"
+    "stop_id_tag:S parent:S data:L extra:"
 ).split()
 _ENERGY = ("Energy.Active.Import.Register",)  # where no measurand is configured
 _NEEDED = ("ocpp16.metervalues", "ocpp16.timestamp", "ocpp16.statuses")  # by an end
@@ -55,6 +55,7 @@ def begin(connector, now):
     evse.session_begin(tx)
     tx.meter_start = tx.meter_last = evse.energy_wh()
     values = _values(connector, "Transaction.Begin")
+    _note(connector, tx, now, "Transaction.Begin")
     interval_ms = cp.config.get("MeterValueSampleInterval") * 1000
     _save(connector, tx)
     text = '{"connectorId":%d,"idTag":%s,"meterStart":%d,"timestamp":"%s"' % (
@@ -156,9 +157,23 @@ def sample(connector, tx, now):
     late = (now - connector.sample_at) // connector.interval_ms * connector.interval_ms
     due = connector.sample_at + late
     values = _values(connector, "Sample.Periodic")
+    _note(connector, tx, due, "Sample.Periodic")
     flush_begin(connector, tx)
     _queue_values(connector, tx, due, values, False)
     connector.sample_at = due + connector.interval_ms
+
+
+def sample_aligned(connector, tx, stamp):
+    """Queue a sample of the clock grid, with the time of the grid."""
+    measurands = connector.cp.config.get("MeterValuesAlignedData") or _ENERGY
+    metervalues = cold("ocpp16.metervalues")
+    values = metervalues.sampled_values(connector.evse, measurands, "Sample.Clock")
+    if connector.cp.config.get("StopTxnAlignedData"):
+        cold("ocpp16.stop_data").note(connector, tx, (None, stamp), "Sample.Clock")
+    flush_begin(connector, tx)
+    if values:
+        text = metervalues.payload(connector.id, stamp, values)
+        connector.cp.outbox.add("MeterValues", text, KIND_TX, tx.key, False, False)
 
 
 def flush_begin(connector, tx):
@@ -208,6 +223,7 @@ def _opener(connector, tx):
 
 
 def _last_values(connector, tx):
+    _note(connector, tx, tx.stop_uptime, "Transaction.End")
     _remember(connector, tx, tx.stop_uptime)
     flush_begin(connector, tx)
     _queue_values(connector, tx, tx.stop_uptime, _values(connector, "Transaction.End"), True)
@@ -229,8 +245,14 @@ def queue_stop(cp, tx):
     text = '{"transactionId":%s,' % TX
     if tx.stop_id_tag is not None:
         text += '"idTag":%s,' % json.dumps(tx.stop_id_tag)
-    text += '"meterStop":%d,"timestamp":"%s","reason":"%s"}' % (tx.meter_last, _stamp(tx, tx.stop_uptime), tx.reason)
-    cp.outbox.add("StopTransaction", text, KIND_TX, tx.key)
+    stamp = _stamp(tx, tx.stop_uptime)
+    text += '"meterStop":%d,"timestamp":"%s","reason":"%s"' % (tx.meter_last, stamp, tx.reason)
+    if tx.data:
+        try:
+            text += cold("ocpp16.stop_data").text_of(cp, tx, stamp)
+        except Exception as exc:  # noqa: BLE001 - the stop without it is worth more than none
+            cp.log.error("ocpp", exc)
+    cp.outbox.add("StopTransaction", text + "}", KIND_TX, tx.key)
 
 
 def restored(record):
@@ -240,7 +262,7 @@ def restored(record):
     tx = Transaction(None, None, None, None)
     for column, value in zip(_RECORD, record):
         name, _, kind = column.partition(":")
-        fits = type(value) is (int if kind in "iI" else str) or (value is None and kind in "IS")
+        fits = type(value) is {"i": int, "s": str, "l": list}.get(kind.lower()) or (value is None and kind in "ISL")
         if kind and not fits:
             raise ValueError(name)
         setattr(tx, name, value)
@@ -272,6 +294,16 @@ def _stamp(tx, uptime):
 def _values(connector, context):
     measurands = connector.cp.config.get("MeterValuesSampledData") or _ENERGY
     return cold("ocpp16.metervalues").sampled_values(connector.evse, measurands, context)
+
+
+def _note(connector, tx, uptime, context):
+    """For StopTransaction, where it is to carry samples."""
+    try:
+        if connector.cp.config.get("StopTxnSampledData"):
+            stamps = _stamp(tx, tx.start_uptime), _stamp(tx, uptime)
+            cold("ocpp16.stop_data").note(connector, tx, stamps, context)
+    except Exception as exc:  # noqa: BLE001 - the session goes on without
+        connector.cp.log.error("ocpp", exc)
 
 
 def _queue_values(connector, tx, uptime, values, keep):

@@ -25,6 +25,7 @@ class Transaction:
         self.stop_id_tag = None
         self.extra = None
         self.parent = None  # group of the id tag
+        self.data = None  # for StopTransaction, see stop_data
         self.accepted = None  # answer to StartTransaction: None not yet, else True/False
         self.allowed_wh = None  # register up to which a refused tag may charge; None: not at all
         self.offered = False  # energy was offered once

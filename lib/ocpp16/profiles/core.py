@@ -17,7 +17,11 @@ def on_ChangeAvailability(cp, payload):
 def on_ChangeConfiguration(cp, payload):
     key, value = payload["key"], payload["value"]
     status = cold("ocpp16.access").change(cp.access, key, value) if cp.access is not None else None
-    return {"status": status or cp.config.change(key, value)}
+    status = status or cp.config.change(key, value)
+    if key.lower() == "clockaligneddatainterval":
+        cp.aligned_at = 0
+    cp.poke()  # it counts from now on
+    return {"status": status}
 
 
 def on_DataTransfer(cp, payload):
@@ -63,7 +67,7 @@ def on_RemoteStopTransaction(cp, payload):
 
 def on_Reset(cp, payload):
     """The application ends the sessions and starts again, after the answer."""
-    if not hasattr(cp.hooks, "reset"):
+    if cp.installing or not hasattr(cp.hooks, "reset"):
         return {"status": "Rejected"}
     hard = payload["type"] == "Hard"
     cp.after_answer(lambda: cp.hooks.reset(hard))
