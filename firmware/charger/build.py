@@ -7,6 +7,7 @@ from cold import cold
 
 from drivers.power.rivot_can import RivotModule
 from ocpp16 import ChargePoint
+from ocpp16.charging import Charging  # noqa: F401 - the profile is built in: tools/link.py joins it
 from ocpp16.dial import Access
 from ocpp16.store import FileStore
 

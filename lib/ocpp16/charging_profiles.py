@@ -3,23 +3,26 @@
 Source: OCPP 1.6 edition 2, sections 3.13.1, 3.13.2, 5.5 and 5.16, with errata.
 
 Each profile is one named value of the store, `profile0`, `profile1`, ..., a row as in charging_limits: to replace one
-is one write. `cp.charging.slots` knows in RAM which there are. After a power cut between two writes of one request the
-store holds the profiles of before, those of after, or both; the request was not answered then, and comes again.
+is one write. `cp.charging.slots` knows in RAM which there are; recovery looks after a boot. After a power cut between
+two writes of one request the store holds the profiles of before, those of after, or both; the request was not answered
+then, and comes again.
 """
 
 from cold import cold
+from micropython import const
 
 _NAME = "profile%d"
+_SLOTS = const(48)  # as in recovery: more than MaxChargingProfilesInstalled and one for each connector
 
 
 def load(cp):
     """{slot: row} of what is installed. What can never count again is deleted: it ended, or its transaction did."""
     charging, utc = cp.charging, cp.clock.utc()
+    if charging.slots is None:
+        charging.slots = cold("ocpp16.recovery").profile_slots(cp)
     rows = {}
-    for slot in range(_size(cp)):
-        if charging.slots is not None and not charging.slots >> slot & 1:
-            continue
-        row = cp.store.get(_NAME % slot)
+    for slot in range(_SLOTS):
+        row = cp.store.get(_NAME % slot) if charging.slots >> slot & 1 else None
         if row is None:
             continue
         if type(row) is not list or len(row) != 12:
@@ -148,10 +151,6 @@ def _uptime_of(clock, now, t, seconds):
     return last
 
 
-def _size(cp):
-    return cp.config.get("MaxChargingProfilesInstalled") + len(cp.connectors)
-
-
 def _is_over(cp, row, utc):
     """Can this never have a value again?"""
     kind, _, start, duration, _, valid_to, key, _ = row[4:]
@@ -192,5 +191,4 @@ def _replace(cp, rows, same, row):
 def _put(cp, slot, row):
     charging = cp.charging
     cp.store.put(_NAME % slot, row)
-    if charging.slots is not None:
-        charging.slots = charging.slots & ~(1 << slot) | (0 if row is None else 1 << slot)
+    charging.slots = charging.slots & ~(1 << slot) | (0 if row is None else 1 << slot)

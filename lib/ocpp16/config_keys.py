@@ -99,7 +99,7 @@ ChargeProfileMaxStackLevel R int 8
 ChargingScheduleAllowedChargingRateUnit R csl Current,Power Current|Power
 ChargingScheduleMaxPeriods R int 24
 ConnectorSwitch3to1PhaseSupported R bool false
-MaxChargingProfilesInstalled R int 10
+MaxChargingProfilesInstalled R int 10 1..32
 TxDefaultAfterTxProfile R bool true
 """,
     ),

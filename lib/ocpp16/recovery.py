@@ -1,6 +1,14 @@
 """After a boot: what a power cut or a restart left open. A cold module (see lib/cold.py)."""
 
 from cold import cold
+from micropython import const
+
+_SLOTS = const(48)
+
+
+def profile_slots(cp):
+    """Bit mask of the charging profiles in the store; their names are those of charging_profiles."""
+    return sum([1 << slot for slot in range(_SLOTS) if cp.store.get("profile%d" % slot) is not None])
 
 _THERE = "there"  # ids of connectors with the vehicle of an ended session
 
@@ -11,6 +19,8 @@ def restore(cp, connector, reason):
     Its SessionSummary and StopTransaction are queued from the last checkpoint, unless they are there already: the cut
     may have come at any point of its end.
     """
+    if cp.charging is not None and cp.charging.slots is None:
+        cp.charging.slots = profile_slots(cp)
     session = cold("ocpp16.session")
     name = "tx%d" % connector.id
     record = cp.store.get(name)
