@@ -85,3 +85,35 @@ async def test_power_cut_and_return(tmp_path: Path) -> None:
         await asyncio.wait_for(rig.unplug(), 30)
         rig.assert_schemas()
         _assert_no_memory_error(rig)
+
+
+@system_test
+async def test_charging_profiles_in_a_session(tmp_path: Path) -> None:
+    """Profiles as long as they may be, installed, followed and asked for while power flows."""
+    async with _rig(tmp_path, ocpp={"MeterValueSampleInterval": "1"}) as rig:
+        await rig.plug(max_current=30)
+        await rig.start_session()
+        for level in range(3):
+            periods = [{"startPeriod": n, "limit": 6.7 + (n + level) % 3} for n in range(24)]
+            profile = {
+                "chargingProfileId": level,
+                "stackLevel": level,
+                "chargingProfilePurpose": "TxProfile",
+                "chargingProfileKind": "Relative",
+                "chargingSchedule": {"chargingRateUnit": "A", "chargingSchedulePeriod": periods},
+            }
+            answer = await rig.call("SetChargingProfile", {"connectorId": 1, "csChargingProfiles": profile})
+            assert answer == {"status": "Accepted"}
+        for n in range(3):
+            answer = await rig.call("GetCompositeSchedule", {"connectorId": n % 2, "duration": 60})
+            assert answer["status"] == "Accepted"
+            await rig.expect("MeterValues", context="Sample.Periodic")
+        await rig.firmware.meanwhile(
+            rig.sim.wait_state(lambda state: 6.6 <= state["setpoints"]["current"] <= 8.8, timeout=5)
+        )
+        assert await rig.call("ClearChargingProfile", {}) == {"status": "Accepted"}
+        await rig.firmware.meanwhile(rig.sim.wait_state(lambda state: state["setpoints"]["current"] > 29, timeout=10))
+        await rig.stop_session()
+        await rig.unplug()
+        rig.assert_schemas()
+        _assert_no_memory_error(rig)
