@@ -132,6 +132,9 @@ class App:
             if connector in (0, outlet.number):
                 outlet.evaluate()
 
+    def files(self):
+        return cold("charger.maintenance").Files(self)
+
     def transfer_policy(self):
         return cold("charger.vendor_texts").transfer_policy(self.cp.config)
 

@@ -20,17 +20,19 @@ from .register import Register
 from .vendor import VendorMessages
 from .version import VERSION
 
-# Keys of our own in the OCPP configuration (notation: lib/ocpp16/config.py): sending of the vendor messages.
+# Keys of our own in the OCPP configuration (notation: lib/ocpp16/config.py): sending of the vendor messages,
+# and how diagnostics go to an HTTP server.
 OCPP_ROWS = (
     """\
 RivotDataTransferAttempts RW int 3 1..20
 RivotDataTransferRetryInterval RW int 2 0..3600
 RivotDataTransferTimeout RW int 10 1..300
+RivotUploadMethod RW csl PUT PUT|POST
 """,
 )
 
 # Modules of ocpp16.profiles that are built in
-PROFILES = ("core", "smart_charging", "local_auth", "reservation", "remote_trigger")
+PROFILES = ("core", "smart_charging", "local_auth", "reservation", "remote_trigger", "firmware")
 
 
 def fill(app, board, settings, ocpp_defaults):
@@ -46,6 +48,7 @@ def fill(app, board, settings, ocpp_defaults):
     cp = app.cp = _charge_point(app, get, ocpp_defaults)
     vendor.send = cp.send_data_transfer
     vendor.reset = app.request_reset
+    vendor.files = app.files
     for outlet in app.outlets:
         outlet.connector = cp.connector(outlet.number)
     cp.restore("Reboot" if app.hal.reset_cause() == "watchdog" else "PowerLoss")

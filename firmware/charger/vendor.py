@@ -15,10 +15,11 @@ class VendorMessages:
     wait_ms -- VehicleInfo waits this long after plug-in for data that is still missing
     send    -- set it: callable(connector, vendor_id, message_id, data_text, tx_key=None): ordered, kept, retried
     reset   -- set it: callable(hard)
+    files   -- set it: callable -> maintenance.Files
     """
 
     def __init__(self, outlets, clock, wait_ms=3000):
-        self.send = self.reset = None
+        self.send = self.reset = self.files = None
         self._outlets = outlets
         self._clock = clock
         self._wait_ms = wait_ms

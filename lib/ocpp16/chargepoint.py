@@ -61,6 +61,7 @@ class ChargePoint:
         )
         self.inoperative = ()  # see availability
         self.installing = False  # new firmware: no sessions meanwhile
+        self.jobs = {}  # name -> task; see jobs
         self.closing = False  # the program ends: no session starts
         self.registration = "Offline"  # then Booting, and what BootNotification.conf says
         self.data_transfer_handlers = {}  # vendorId -> handler(messageId, data), each text or None -> (status, data)

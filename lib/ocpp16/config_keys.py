@@ -79,7 +79,7 @@ OF_PROFILES = (
     (
         "firmware",
         "FirmwareManagement",
-        "SupportedFileTransferProtocols R csl HTTP,HTTPS FTP|FTPS|HTTP|HTTPS",
+        "SupportedFileTransferProtocols R csl FTP,HTTP,HTTPS FTP|HTTP|HTTPS",
     ),
     (
         "local_auth",

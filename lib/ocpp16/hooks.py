@@ -6,6 +6,7 @@ class Hooks:
 
     An application that can start the whole program again has reset(hard) too: called when the answer to Reset has left;
     it ends the transactions with HardReset or SoftReset, and gives their messages some seconds. Without it: Rejected.
+    The profile "firmware" needs files(), see "Firmware and diagnostics" in README.md.
     """
 
     def plugged_in(self, connector):

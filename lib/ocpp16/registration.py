@@ -52,6 +52,8 @@ def _booted(cp, conf, asked):
         cp.config.set_internal("HeartbeatInterval", str(interval))
     cp.heartbeat_at = now
     cold("ocpp16.statuses").welcome(cp)
+    if cp.store.get("update") is not None:
+        cold("ocpp16.updates").resume(cp)
 
 
 def _beaten(cp, conf, asked):
