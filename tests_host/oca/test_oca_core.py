@@ -554,3 +554,15 @@ async def test_tc_070_sampled_meter_values(cp: Charger) -> None:
     for frame in frames:
         assert _measurands(frame) == MEASURANDS
         assert {s["context"] for s in frame.payload["meterValue"][0]["sampledValue"]} == {"Sample.Periodic"}
+
+
+@oca(ocpp={"MeterValueSampleInterval": "0"})
+async def test_tc_071_clock_aligned_meter_values(cp: Charger) -> None:
+    await cp.set("MeterValuesAlignedData", ",".join(MEASURANDS))
+    await cp.set("ClockAlignedDataInterval", "2")
+    await cp.charging()
+    frames = await cp.wait_new("MeterValues(Sample.Clock)", 3, 0)
+    times = meter_times(frames)
+    assert steps(times) == [2, 2] and not any(time % 2 for time in times)
+    for frame in frames:
+        assert _measurands(frame) == MEASURANDS
