@@ -105,6 +105,11 @@ def virtual_run(main, clock=None):
     """
     if clock is None:
         clock = FakeClock()
+    return virtual_time(clock, lambda: asyncio.run(main(clock)))
+
+
+def virtual_time(clock, call):
+    """Call `call()`, which runs asyncio itself, under a virtual clock; return its result. Else as virtual_run."""
     core = asyncio.core
     real_ticks = core.ticks
     port_period = time.ticks_add(0, -1) + 1  # asyncio's C part compares with the port's own period
@@ -114,7 +119,7 @@ def virtual_run(main, clock=None):
     core.ticks = lambda: (base + clock.moved) % port_period
     core._io_queue.poller = _VirtualPoll(clock)
     try:
-        return asyncio.run(main(clock))
+        return call()
     finally:
         core.ticks = real_ticks
         asyncio.new_event_loop()
