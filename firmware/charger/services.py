@@ -32,6 +32,7 @@ def start(app, supervise):
         supervise("ocpp", app.cp.run_link, critical=True)  # it survives every network by itself
     else:
         app.log.warn("app", "no central system: ocpp.url is not set")
+    asyncio.create_task(cold("charger.selftest_start").report(app))
 
 
 async def end(app, reason):
