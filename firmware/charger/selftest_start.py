@@ -17,4 +17,4 @@ async def report(app):
     try:
         cold("charger.selftest").log(app)
     except MemoryError:
-        app.log.warn("selftest", "no memory")
+        app.log.warn("selftest", "not enough memory")

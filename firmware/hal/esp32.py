@@ -66,7 +66,7 @@ class Hal:
         self.data_dir = data_dir
         self.on_input = None
         self.services = []
-        self.wifi = self.time = None  # Wifi, TimeKeeper: for the self-test
+        self.wifi = self.time = self.reader = None  # Wifi, TimeKeeper, Watch of a reader: for the self-test
         self.is_idle = lambda: False
         self.is_online = None
         self._clock = clock

@@ -52,14 +52,26 @@ def bad(rows: Rows) -> set[str]:
 
 async def _everything_good(rig: Rig) -> None:
     rows = await until(rig, lambda rows: not bad(rows))
-    assert rows["vehicle1"] == ("open", "plug a vehicle in")
+    assert rows["vehicle at 1"] == ("open", "plug a vehicle in")
     await rig.plug()
-    rows = await until(rig, lambda rows: rows["vehicle1"][0] == "ok")
-    for name in ("start", "memory", "clock", "storage", "csms", "pm1", "bms1", "module1", "estop1", "door1", "fault1"):
+    rows = await until(rig, lambda rows: rows["vehicle at 1"][0] == "ok")
+    for name in (
+        "program start",
+        "free memory",
+        "time of day",
+        "data storage",
+        "central system",
+        "pm1",
+        "bms1",
+        "power module 1",
+        "emergency stop 1",
+        "door contact 1",
+        "faults of 1",
+    ):
         assert rows[name] == ("ok", ""), (name, rows)
-    assert rows["contactor1"][0] in ("ok", "open")  # with the simulated feedback, or without
+    assert rows["contactor of 1"][0] in ("ok", "open")  # with the simulated feedback, or without
     rows = await rows_of(rig, "move")
-    assert rows["light1"][0] == "open"
+    assert rows["lights of 1"][0] == "open"
     state = await rig.sim.state()
     assert not state["output_on"] and state["last_on"] is None and not state["contactor"]
     lights = [event["value"] for event in await rig.sim.events(types=["led"])]
@@ -68,31 +80,31 @@ async def _everything_good(rig: Rig) -> None:
 
 async def _a_bus_down(rig: Rig) -> None:
     await rig.sim.cmd("bus", name="pm", state="down")
-    rows = await until(rig, lambda rows: "pm1" in bad(rows) and "module1" in bad(rows))
+    rows = await until(rig, lambda rows: "pm1" in bad(rows) and "power module 1" in bad(rows))
     assert "60 ohm" in rows["pm1"][1] and "bms1" not in bad(rows)
     await rig.sim.cmd("bus", name="pm", state="up")
-    await until(rig, lambda rows: "pm1" not in bad(rows) and "module1" not in bad(rows))
+    await until(rig, lambda rows: "pm1" not in bad(rows) and "power module 1" not in bad(rows))
 
 
 async def _module_silent(rig: Rig) -> None:
     await until(rig, lambda rows: not bad(rows))
     await rig.sim.cmd("module", silent=True)
-    rows = await until(rig, lambda rows: "module is silent" in rows["module1"][1])
-    assert "module1" in bad(rows) and "pm1" not in bad(rows)
+    rows = await until(rig, lambda rows: "silent" in rows["power module 1"][1])
+    assert "power module 1" in bad(rows) and "pm1" not in bad(rows)
 
 
 async def _estop_pressed(rig: Rig) -> None:
     await rig.sim.cmd("estop", active=True)
-    rows = await until(rig, lambda rows: {"estop1", "fault1"} <= bad(rows))
-    assert rows["estop1"][1] == "pressed: release it" and "EmergencyStop" in rows["fault1"][1]
+    rows = await until(rig, lambda rows: {"emergency stop 1", "faults of 1"} <= bad(rows))
+    assert rows["emergency stop 1"][1] == "pressed: release it" and "EmergencyStop" in rows["faults of 1"][1]
     await rig.sim.cmd("estop", active=False)
-    await until(rig, lambda rows: "estop1" not in bad(rows))
+    await until(rig, lambda rows: "emergency stop 1" not in bad(rows))
 
 
 async def _central_system_away(rig: Rig) -> None:
     await rig.csms.stop_listening()
-    rows = await until(rig, lambda rows: "csms" in bad(rows))
-    assert "not connected" in rows["csms"][1]
+    rows = await until(rig, lambda rows: "central system" in bad(rows))
+    assert "not connected" in rows["central system"][1]
 
 
 async def _while_charging(rig: Rig) -> None:
@@ -101,7 +113,7 @@ async def _while_charging(rig: Rig) -> None:
     await rig.start_session()
     lights = await rig.sim.events(types=["led", "lock", "contactor"])
     rows = await rows_of(rig, "move")
-    assert rows["light1"][0] == rows["lock1"][0] == "left out" and "session" in rows["light1"][1]
+    assert rows["lights of 1"][0] == rows["plug lock of 1"][0] == "left out" and "session" in rows["lights of 1"][1]
     assert (await rig.sim.state())["output_on"]
     assert await rig.sim.events(types=["led", "lock", "contactor"]) == lights
     await rig.stop_session()
@@ -111,19 +123,19 @@ async def _while_charging(rig: Rig) -> None:
 async def _lock(rig: Rig) -> None:
     """Moved only while no vehicle is there; one that is jammed is found."""
     await until(rig, lambda rows: not bad(rows))
-    assert (await rows_of(rig, "move"))["lock1"] == ("ok", "")
+    assert (await rows_of(rig, "move"))["plug lock of 1"] == ("ok", "")
     assert not (await rig.sim.state())["bolt"]
     await rig.sim.cmd("fault", kind="lock", active=True)
-    assert (await rows_of(rig, "move"))["lock1"][0] == "fail"
+    assert (await rows_of(rig, "move"))["plug lock of 1"][0] == "fail"
     await rig.sim.cmd("fault", kind="lock", active=False)
     await rig.plug()
-    assert (await rows_of(rig, "move"))["lock1"][0] == "left out"
+    assert (await rows_of(rig, "move"))["plug lock of 1"][0] == "left out"
 
 
 async def _at_start(rig: Rig) -> None:
     """The short form comes by itself; it names what is wrong."""
     await rig.sim.cmd("door", active=True)
-    await rig.wait_line("selftest: door1: open: close it", DEADLINE_S)
+    await rig.wait_line("selftest: door contact 1: open: close it", DEADLINE_S)
     await rig.wait_line(" good", DEADLINE_S)
 
 

@@ -23,6 +23,7 @@ CHIP = fake_esp32.install()
 import device
 import main
 
+from charger import selftest
 from hal.esp32_nvs import Secrets
 
 BOARD = "boards/rivot_dcfc"
@@ -235,6 +236,34 @@ def test_a_session_from_the_card_to_the_card():
                 assert "secret" not in f.read(), name
         except OSError:
             pass  # a folder
+
+
+def test_the_self_test_of_a_board():
+    CHIP.__init__()
+    CHIP.wlan.networks["depot"] = ""
+
+    async def script(site, app, hal):
+        async def good():
+            rows = await selftest.run(app, False)
+            return [row for row in rows if row[1] != "ok"]
+
+        site.plugged = True
+        await until(lambda: hal.wifi.address is not None)
+        await until(app.outlets[0].plugged)
+        for _ in range(100):
+            bad = await good()
+            if len(bad) == 1:
+                break
+            await asyncio.sleep_ms(50)
+        assert bad == [("contactor of 1", "open", "no feedback: listen for it at the next start and stop")], bad
+        site.module.vanish()
+        CHIP.wlan.dead = True
+        await asyncio.sleep_ms(5000)
+        names = [row[0] for row in await good()]
+        assert "pm1" in names and "power module 1" in names and "wireless network" in names, names
+        assert CHIP.driven[CONTACTOR] == 0 and not site.on
+
+    boot(FACTORY, script)
 
 
 def test_the_emergency_stop_opens_everything_and_holds():
