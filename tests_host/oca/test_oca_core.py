@@ -266,6 +266,31 @@ async def test_tc_018_2_unlock_in_transaction_fixed_cable(cp: Charger) -> None:
 
 # Configuration
 
+CHANGEABLE = """ClockAlignedDataInterval ConnectionTimeOut ConnectorPhaseRotation HeartbeatInterval
+LocalAuthorizeOffline LocalPreAuthorize MeterValuesAlignedData MeterValuesSampledData MeterValueSampleInterval
+ResetRetries StopTransactionOnInvalidId StopTxnAlignedData StopTxnSampledData TransactionMessageAttempts
+TransactionMessageRetryInterval LocalAuthListEnabled""".split()
+READ_ONLY = """GetConfigurationMaxKeys NumberOfConnectors SupportedFeatureProfiles LocalAuthListMaxLength
+SendLocalListMaxLength ChargeProfileMaxStackLevel ChargingScheduleAllowedChargingRateUnit ChargingScheduleMaxPeriods
+MaxChargingProfilesInstalled""".split()
+EITHER = ["AuthorizeRemoteTxRequests", "UnlockConnectorOnEVSideDisconnect"]
+PROFILES = "Core,FirmwareManagement,LocalAuthListManagement,Reservation,SmartCharging,RemoteTrigger".split(",")
+
+
+@oca()
+async def test_tc_019_retrieve_configuration(cp: Charger) -> None:
+    profiles = (await cp.get("SupportedFeatureProfiles")).split(",")
+    assert sorted(profiles) == sorted(PROFILES)
+    keys = {entry["key"]: entry for entry in (await cp.call("GetConfiguration"))["configurationKey"]}
+    assert [key for key in (*CHANGEABLE, *READ_ONLY, *EITHER) if key not in keys] == []
+    assert [key for key in CHANGEABLE if keys[key]["readonly"]] == []
+    assert [key for key in READ_ONLY if not keys[key]["readonly"]] == []
+    most = int(await cp.get("GetConfigurationMaxKeys"))
+    asked = sorted(keys)[:most]
+    answer = await cp.call("GetConfiguration", {"key": asked})
+    assert sorted(entry["key"] for entry in answer["configurationKey"]) == asked
+    assert not answer.get("unknownKey")
+
 
 @oca()
 async def test_tc_021_change_configuration(cp: Charger) -> None:
