@@ -121,7 +121,9 @@ def test_controller_without_interrupt():
                     if name[0] != "_" and name != "irq":
                         setattr(self, name, getattr(chip, name))
 
-        it.can._can = Plain(it.chip)
+        plain = Plain(it.chip)
+        it.can = MachineCan(plain, clock, IDS)
+        it.can.on_frame = lambda can_id, flags, data: it.frames.append((can_id, flags, bytes(data)))
         it.begin()
         await it.up()
         for n in range(50):
@@ -265,3 +267,20 @@ def test_controller_that_is_not_initialised():
         assert not it.can.send(*OFF[:2], URGENT)
 
     virtual_run(main, WireClock())
+
+
+def test_controller_without_a_member_is_named():
+    for missing in ("set_filters", "get_counters", "FLAG_UNORDERED", "STATE_BUS_OFF"):
+
+        class Poor:
+            pass
+
+        poor, whole = Poor(), FakeMachineCan()
+        for name in dir(whole):
+            if name[0] != "_" and name != missing:
+                setattr(poor, name, getattr(whole, name))
+        try:
+            MachineCan(poor, WireClock())
+            raise AssertionError("accepted")
+        except ValueError as exc:
+            assert missing in str(exc), exc

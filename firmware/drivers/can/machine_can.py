@@ -25,12 +25,19 @@ _ALL_BITS = const(0x1FFFFFFF)
 _TX_PENDING = const(5)  # places in get_counters()
 _COUNT = const(0x3FFFFFFF)  # counters wrap instead of growing beyond a small int
 _COUNTERS = "rx tx tx_dropped bad bus_off reopened overrun"
+# What a controller must have. Also tells the build that these names are not ours to shorten
+_MEMBERS = (
+    "set_filters send recv cancel_send state restart get_counters FILTERS_MAX FLAG_RTR FLAG_EXT_ID FLAG_UNORDERED"
+    " STATE_STOPPED STATE_PASSIVE STATE_BUS_OFF RECV_ERR_OVERRUN"
+)
+_INTERRUPT = "irq IRQ_RX"
 
 
 class MachineCan:
     """One CAN bus on a machine.CAN (face: drivers/README.md).
 
-    controller -- machine.CAN or the like, initialised with its bit rate; nobody else uses it
+    controller -- machine.CAN or the like, initialised with its bit rate; nobody else uses it. ValueError: says which of
+    the members it needs is missing
     ids -- 29-bit identifiers to receive; more than the controller has filters for are sorted out here. (): every frame
 
     An urgent frame (FLAG_URGENT) cancels the ordinary ones; with the bus off, it restarts the controller at once. It is
@@ -41,6 +48,10 @@ class MachineCan:
         self.on_frame = None  # on_frame(can_id, flags, data), data is valid only during the call
         self.is_up = False  # running, no bus-off
         self.error_passive = False
+        for name in _MEMBERS.split():
+            if not hasattr(controller, name):
+                raise ValueError("the CAN controller has no " + name)
+        self._has_irq = all([hasattr(controller, name) for name in _INTERRUPT.split()])
         self._can = controller
         self._clock = clock
         self._ids = ids
@@ -285,7 +296,7 @@ class MachineCan:
                 await asyncio.sleep_ms(_POLL_MS)
         finally:
             self.is_up = False
-            if hasattr(can, "irq"):
+            if self._has_irq:
                 can.irq(None, 0)
 
     def _serve_sending(self, now):
@@ -315,7 +326,7 @@ class MachineCan:
             while can.recv(self._ring[0]) is not None:  # of before
                 pass
             self._check()
-            if hasattr(can, "irq"):
+            if self._has_irq:
                 can.irq(self._drain, can.IRQ_RX)
         except OSError as exc:
             raise CanError("controller does not start: %s" % exc)
