@@ -124,6 +124,7 @@ class Chip:
     occupied -- others have the bus all the time; what we send has to wait
     dead     -- MISO of a chip that has no supply: 0x00 or 0xFF, None: it works
     corrupt  -- callable(byte) -> byte for what the chip says, None: clean lines
+    forgets  -- TXREQ of an aborted frame reads 0 although the frame is still on the wire
     frame_us -- duration of a frame on the wire
     """
 
@@ -136,6 +137,7 @@ class Chip:
         self.acked = True
         self.broken = self.dominant = self.occupied = False
         self.dead = self.corrupt = None
+        self.forgets = False
         self.frame_us = 524
         self.log = bytearray(_LOG * 14)  # what was sent: flags, 4 bytes of id, length, data
         self.n_sent = 0
@@ -436,6 +438,8 @@ class Chip:
         """A frame that is on the wire goes on; it is only not tried again (data sheet 3.6)."""
         if self._in_flight == number:
             self._give_up = True
+            if self.forgets:
+                self.registers[0x30 + 16 * number] &= ~TXREQ
         elif self.registers[0x30 + 16 * number] & TXREQ:
             base = 0x30 + 16 * number
             self.registers[base] = self.registers[base] & 3 | ABTF

@@ -477,6 +477,7 @@ def test_bus_off_and_back():
         await it.supervised()
         it.frames.clear()
         it.arrive(*LIMITS)
+        await settle(20)  # somebody was heard: now it speaks again
         assert it.can.send(0x18FF50E5, b"\x03") is True
         await settle()
         assert it.frames == [LIMITS] and it.sent[-1] == (0x18FF50E5, b"\x03", FLAG_EXT)

@@ -227,6 +227,8 @@ def test_bus_off_waits_longer_each_time():
     async def check(it, clock):
         waits = []
         for _ in range(6):
+            it.chip.arrive(*LIMITS)
+            await settle()
             it.chip.broken = True
             it.can.send(1, b"")
             await it.ends()

@@ -324,6 +324,26 @@ def test_receive_all_kinds():
     bench(check, ids=())
 
 
+def test_receiving_goes_on_while_sending_waits():
+    """All flags of the status at once: both receive buffers full, three frames that get no turn on the bus."""
+
+    async def check(it, clock):
+        for n in range(6):
+            it.can.send(n, b"")  # three at a time: each buffer has sent
+            if n % 3 == 2:
+                await settle(20)
+        it.chip.occupied = True
+        for n in range(3):
+            assert it.can.send(n, b"")
+        it.chip.int_pin.edges_lost = True
+        for _ in range(5):
+            assert all(it.hear(LIMITS, LIMITS))
+            await settle(6)
+        assert it.frames == [LIMITS] * 10
+
+    bench(check)
+
+
 def test_frames_wait_for_the_task_in_order():
     async def check(it, clock):
         sent = [(IDS[n % 5], FLAG_EXT, bytes([n])) for n in range(15)]
@@ -731,9 +751,10 @@ def test_urgent_passes_everything_that_waits():
 
 def test_urgent_behind_a_frame_on_the_wire():
     async def check(it, clock):
-        for waiting in range(1, 8):
+        for waiting in range(1, 15):
             it.chip.forget_sent()
-            for n in range(waiting):
+            it.chip.forgets = waiting > 7
+            for n in range(waiting % 7 + 1):
                 it.can.send(n, b"")
             it.chip.elapse(100)  # the first one is under way
             assert it.can.send(*ZERO[:2], URGENT) and it.can.send(*OFF[:2], URGENT)
@@ -850,6 +871,7 @@ def test_frames_arrive_in_the_middle_of_sending():
     def send(it):
         for n in range(5):
             assert it.can.send(n, b"")
+        assert it.chip.int_pin() == 1  # what came in between has been read by now
 
     for frames, sent in at_each_place(arrive, send):
         assert [frame[2][0] for frame in frames][:2] == [0, 1], frames
@@ -1011,8 +1033,10 @@ def test_bus_off():
         await settle(900)
         assert it.chip.resets == 1  # waits
         await it.up()
-        assert it.count("reopened") == 1 and it.can.send(4, b"")
+        assert it.count("reopened") == 1 and not it.can.send(4, b"")
         it.hear(LIMITS)
+        await settle()
+        assert it.can.send(4, b"")  # somebody was heard
         await settle()
         assert it.frames == [LIMITS] and it.chip.sent[-1][0] == 4
 

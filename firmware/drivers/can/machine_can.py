@@ -66,7 +66,7 @@ class MachineCan:
         self._receiving = False  # somebody is in _drain()
         self._lives = -1
         self._n_rx = self._n_tx = self._n_dropped = self._n_bad = self._n_bus_off = self._n_overrun = 0
-        self._pause_ms = 0
+        self._pause_ms = self._wait_ms = 0  # after the last bus-off; what is left of it
         self._ready = False  # urgent frames can be sent
         self._pending = self._urgent = 0  # transmit buffers, as bits: ordinary, urgent
         self._loaded = 0  # frames that the controller has and did not report as sent
@@ -277,9 +277,12 @@ class MachineCan:
     async def run(self):
         """One life of the bus. Raises CanError when the bus is lost."""
         can, clock = self._can, self._clock
-        await asyncio.sleep_ms(self._pause_ms)
+        await asyncio.sleep_ms(self._wait_ms)
+        self._wait_ms = 0
         self._begin()
         began = checked = clock.ticks_ms()
+        if self._pause_ms:
+            self._held = began  # careful after bus-off
         self._ready = self.is_up = True
         try:
             while True:
@@ -341,6 +344,6 @@ class MachineCan:
             raise CanError("controller is stopped: the board has to initialise it")
         if state == can.STATE_BUS_OFF:
             self._n_bus_off += 1
-            self._pause_ms = min(_PAUSE_MAX_MS, self._pause_ms * 2 or _PAUSE_MIN_MS)
+            self._wait_ms = self._pause_ms = min(_PAUSE_MAX_MS, self._pause_ms * 2 or _PAUSE_MIN_MS)
             self._take_back(True)
             raise CanError("bus-off: check CAN H, CAN L and the terminators")

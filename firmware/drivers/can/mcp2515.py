@@ -38,6 +38,7 @@ _READ_RX = (bytearray(b"\x90" + bytes(15)), bytearray(b"\x94" + bytes(15)))  # t
 _READ_STATE = bytearray(b"\x03\x28" + bytes(10))  # CNF3 CNF2 CNF1 CANINTE CANINTF EFLG CANSTAT CANCTRL, 2 unused
 _RTS = (b"\x81", b"\x82", b"\x84")
 _CLEAR_ERROR = b"\x05\x2c\x20\x00"  # CANINTF.ERRIF
+_CLEAR_SENT = b"\x05\x2c\x1c\x00"  # CANINTF.TX0IF to TX2IF
 _CLEAR_OVERRUN = b"\x05\x2d\xc0\x00"  # EFLG.RX0OVR, RX1OVR
 _abort = bytearray(b"\x05\x30\x08\x00")  # TXBnCTRL.TXREQ
 
@@ -88,7 +89,7 @@ class Mcp2515:
         self._lives = -1
         self._n_rx = self._n_tx = self._n_dropped = self._n_bad = 0
         self._n_bus_off = self._n_overrun = self._n_int = 0
-        self._pause_ms = 0
+        self._pause_ms = self._wait_ms = 0  # after the last bus-off; what is left of it
         self._stuck = None  # level at which the interrupt line is stuck
         self._alarm = False  # the chip has an error to tell
         self._ready = False  # set up: urgent frames can be sent
@@ -342,6 +343,8 @@ class Mcp2515:
         busy = bits >> 2 & 1 | bits >> 3 & 2 | bits >> 4 & 4
         if bits == _NOTHING:
             busy = self._pending if urgent else 7  # it cannot be heard, but perhaps it hears
+        elif bits & 0xA8:
+            self._move(_CLEAR_SENT)  # so that 0xFF, all flags and all requests at once, can never be true
         done = self._pending & ~busy
         if done:
             self._n_tx = (self._n_tx + (done & 1) + (done >> 1 & 1) + (done >> 2)) & _COUNT
@@ -419,12 +422,15 @@ class Mcp2515:
     async def run(self):
         """One life of the bus: set up, receive. Raises CanError when the chip or the bus is lost."""
         clock = self._clock
-        await asyncio.sleep_ms(self._pause_ms)
+        await asyncio.sleep_ms(self._wait_ms)
+        self._wait_ms = 0
         self._ready = False  # what run() left on its way out may be sent until now
         await cold(_SETUP).set_up(self.transfer, self._registers, self._ids)
         self._forget()
         self._lives += 1
         began = checked = clock.ticks_ms()
+        if self._pause_ms:
+            self._held = began  # careful after bus-off
         self._ready = self.is_up = True
         self._int.irq(self._edge, self._int.IRQ_FALLING)
         try:
@@ -506,7 +512,7 @@ class Mcp2515:
             self._move(_CLEAR_ERROR)
         if errors & 0x20:
             self._n_bus_off += 1
-            self._pause_ms = min(_PAUSE_MAX_MS, self._pause_ms * 2 or _PAUSE_MIN_MS)
+            self._wait_ms = self._pause_ms = min(_PAUSE_MAX_MS, self._pause_ms * 2 or _PAUSE_MIN_MS)
             self._n_dropped += self._count
             self._count = 0
             self._take_back(self._pending & ~self._urgent)
