@@ -3,12 +3,14 @@
 Numbers and expectations: OCTT test case document, FINAL 2024-04.
 """
 
+from pathlib import Path
 from typing import Any
 
 from tests_host.oca.charger import Charger
 from tests_host.oca.runner import oca
 from tests_host.system.file_server import Fault, FileServer
 from tests_host.system.steps import calls_of
+from tools.demo.firmware import ROOT, Firmware
 
 FIRMWARE = "FirmwareStatusNotification"
 DIAGNOSTICS = "DiagnosticsStatusNotification"
@@ -26,6 +28,33 @@ async def _update(cp: Charger, location: str) -> None:
     """UpdateFirmware, one attempt."""
     request = {"location": location, "retrieveDate": PAST, "retries": 0}
     assert await cp.call("UpdateFirmware", request) == {}
+
+
+class AnyImage(Firmware):
+    """The firmware, started through any_image.py."""
+
+    def command(self, data: Path, factory: Path) -> tuple[list[str], dict[str, str]]:
+        """As usual, with the script in the place of main.py."""
+        argv, env = super().command(data, factory)
+        main, script = str(ROOT / "firmware" / "main.py"), str(ROOT / "tests_host" / "oca" / "any_image.py")
+        return [script if part == main else part for part in argv], env
+
+
+@oca(program=AnyImage())
+async def test_tc_044_1_firmware_update(cp: Charger) -> None:
+    """With an installer that takes any image: the charger's own refuses what it cannot verify."""
+    image = bytes(range(256)) * 40
+    mark = cp.mark()
+    with FileServer() as server:
+        server.files["/new-firmware"] = image
+        await _update(cp, server.url("/new-firmware"))
+        await cp.wait_call(FIRMWARE, status="Installed", timeout=TRANSFER_S)
+    statuses = calls_of(cp, FIRMWARE)
+    assert [f.payload["status"] for f in statuses] == ["Downloading", "Downloaded", "Installing", "Installed"]
+    await cp.registered(mark, {0: "Available", 1: "Available"})
+    assert statuses[2].n < (await cp.wait_label("BootNotification", mark)).n < statuses[3].n
+    assert (cp.data / "image").read_bytes() == image
+    await cp.charging()
 
 
 @oca()
