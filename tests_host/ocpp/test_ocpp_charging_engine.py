@@ -24,7 +24,8 @@ LAG_MS = 110  # a connector is polled every 100 ms
 # 200 ms later, and then as long as it is watched each second. A row is [uptime ms, Unix ms at uptime 0,
 # [for each connector null or [start of its transaction, [mA, W]]]].
 DEVICE = """
-import asyncio, json, sys
+import asyncio, gc, json, sys
+gc.threshold(gc.mem_free() // 16)  # as main.py: else what lives lies scattered, and a long line finds no room
 from charging_bench import T0
 from fakes import virtual_run
 from scripted_csms import Bench
