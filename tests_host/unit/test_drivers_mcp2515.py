@@ -1011,6 +1011,34 @@ def test_two_controllers_on_one_spi():
     virtual_run(main, WireClock())
 
 
+def test_each_controller_that_waits_for_the_spi_gets_it():
+    async def main(clock):
+        spi = Spi()
+        async with Bench(clock, spi=spi) as bms:
+            async with Bench(clock, spi=spi) as pm:
+                for place in range(6):
+                    left = [place]
+
+                    def hook(left=left):
+                        left[0] -= 1
+                        if left[0] == -1:  # in one transaction of bms: two of its frames, one for pm, and "off" for pm
+                            bms.chip.arrive(*LIMITS)
+                            assert pm.can.send(*ZERO[:2], URGENT) and pm.can.send(*OFF[:2], URGENT)
+                            pm.chip.arrive(*LIMITS)
+                            bms.chip.arrive(*LIMITS)
+
+                    spi.hook = hook
+                    assert bms.can.send(1, b"")
+                    spi.hook = None
+                    assert bms.chip.int_pin() == pm.chip.int_pin() == 1 and pm.chip.waiting == 2
+                    await settle(20)
+                    assert pm.chip.sent == [ZERO, OFF]
+                    pm.chip.forget_sent()
+                assert len(bms.frames) == 12 and len(pm.frames) == 6
+
+    virtual_run(main, WireClock())
+
+
 # -- errors of the bus and of the chip
 
 

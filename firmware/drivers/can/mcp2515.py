@@ -47,7 +47,7 @@ _IN_STATUS = memoryview(_in)[:3]
 _data = bytearray(8)  # of the frame that is being delivered: one for all buses, as nothing outlives the call
 _VIEWS = tuple([memoryview(_data)[:_i] for _i in range(9)])
 
-# For all controllers, as they may share an SPI: [who uses it now, who is to be called when it is free]
+# For all controllers, as they may share an SPI: [who uses it now, the first of those who wait until it is free]
 spi_lock = [None, None]  # type: list
 
 
@@ -94,6 +94,7 @@ class Mcp2515:
         self._alarm = False  # the chip has an error to tell
         self._ready = False  # set up: urgent frames can be sent
         self._urging = False  # send() of an urgent frame is at work
+        self._next = False  # in the queue for the SPI: who is behind us, or None; False: we are not in it
         self._forget()
         cs(1)
 
@@ -141,15 +142,22 @@ class Mcp2515:
         spi_lock[0] = None
         other = spi_lock[1]
         if other is not None:
-            spi_lock[1] = None
-            other._edge(None)
+            spi_lock[1] = other._next
+            other._next = False
+            other._edge(None)  # which ends here again: for the next one
+
+    def _queue(self):
+        """The SPI is taken: ask its holder to come back to us."""
+        if self._next is False:
+            self._next = spi_lock[1]
+            spi_lock[1] = self
 
     def _edge(self, _pin):
         """Interrupt of the chip, between two bytecodes of whatever runs: empty the receive buffers into the ring."""
         if _pin is not None:
             self._stuck = None
         if spi_lock[0] is not None:
-            spi_lock[1] = self
+            self._queue()
             return
         if not self._ready:
             return
@@ -281,7 +289,7 @@ class Mcp2515:
                     return False
                 self._encode(_QUEUE + self._n_urgent, can_id, data, flags)
                 self._n_urgent += 1
-                spi_lock[1] = self
+                self._queue()
                 return True
             holder._cs(1)  # he never will
         spi_lock[0] = self
