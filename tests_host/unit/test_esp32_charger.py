@@ -8,15 +8,13 @@ What runs here is what a board runs after a reset, with the real command line (n
 import asyncio
 import json
 import os
-import struct
 import sys
 
 import fake_esp32
+from chip_site import Site
 from fakes import virtual_time
-from mcp2515_chip import Chip, Spi, WireClock
+from mcp2515_chip import WireClock
 from scripted_csms import Csms
-
-from drivers.can import FLAG_EXT
 
 CHIP = fake_esp32.install()
 
@@ -27,11 +25,9 @@ from charger import selftest
 from hal.esp32_nvs import Secrets
 
 BOARD = "boards/rivot_dcfc"
-ESTOP, DOOR, CONTACTOR, BMS_CS, MODULE_CS = 34, 35, 27, 5, 21
-BMS_INT, MODULE_INT = 4, 22
+ESTOP, CONTACTOR = 34, 27
 LED_CHARGING, LED_FAULT, LED_NETWORK = 26, 32, 33
 TAG = "04A1B2C3"
-PACK_MV = 76_400
 
 folder = None
 
@@ -48,55 +44,6 @@ def teardown():
     for name in ("boot", "board"):
         sys.modules.pop(name, None)
     os.system("rm -rf " + folder)
-
-
-class Site:
-    """Two chips on one SPI with what is on their buses: a vehicle that wants 30 A and a module that obeys."""
-
-    def __init__(self):
-        spi = Spi()
-        self.bms, self.module = Chip(spi), Chip(spi)
-        CHIP.devices[2] = spi
-        CHIP.listeners[BMS_CS], CHIP.listeners[MODULE_CS] = self.bms.cs, self.module.cs
-        CHIP.levels[BMS_INT], CHIP.levels[MODULE_INT] = self.bms.int_pin, self.module.int_pin
-        CHIP.levels[ESTOP] = CHIP.levels[DOOR] = 1  # closed contacts
-        self.plugged = False
-        self.on = False
-        self.mv = self.ma = 0  # set-points
-        self.offs = self.ons = 0
-
-    async def run(self):
-        beats = 0
-        while True:
-            for can_id, data, _ in self.module.sent:
-                self._obey(can_id, data)
-            self.module.forget_sent()
-            self.bms.forget_sent()
-            if beats % 50 == 0:
-                if self.plugged:
-                    self.bms.arrive(0x1806E5F4, FLAG_EXT, struct.pack(">HHBBBB", 840, 300, 0, 0, 0, 0))
-                amps = min(self.ma, 30_000) / 1000 if self.on else 0.0
-                self.module.arrive(0x00433F01, FLAG_EXT, struct.pack(">ff", PACK_MV / 1000, amps))
-            if beats % 50 == 25:
-                self.module.arrive(0x00473F01, FLAG_EXT, bytes((0, 0, 0, 0, 0, 0, 3, 2 if self.on else 1)))
-            beats += 1
-            await asyncio.sleep_ms(2)
-
-    def _obey(self, can_id, data):
-        if can_id == 0x068181FE:
-            function = data[1]
-            if function == 0x32:
-                self.on = data[3] == 0
-                self.ons += self.on
-                self.offs += not self.on
-            elif function == 0x00:
-                self.mv = int.from_bytes(data[4:8], "big") * 1000 // 1024
-            elif function == 0x03:
-                self.ma = int.from_bytes(data[4:8], "big") * 10_000 // 305
-            self.module.arrive(0x0681817E, FLAG_EXT, data)
-        elif can_id == 0x068182FE:
-            value = {0x84: PACK_MV * 1024 // 1000, 0x80: 35 * 1024}.get(data[1], 0)
-            self.module.arrive(0x0681827E, FLAG_EXT, data[:4] + value.to_bytes(4, "big"))
 
 
 def boot(factory, script):

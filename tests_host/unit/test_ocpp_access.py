@@ -87,9 +87,7 @@ class Bench:
         wsclient.connect = server.connect
         self.server = server
         self.access = Access(address, "CP 1", key, profile, 0, cadata, **more)
-        self.cp = ChargePoint(
-            FakeClock(), self.store, self.log, [], {}, self.access.dial, config_rows=(access.ROWS,)
-        )
+        self.cp = ChargePoint(FakeClock(), self.store, self.log, [], {}, self.access.dial, config_rows=(access.ROWS,))
         self.access.join(self.cp)
 
     def change(self, key, value):
