@@ -1,6 +1,6 @@
 """drivers/can/machine_can: a controller that gives noise and breaks its promises (how many: can_fuzz.py)."""
 # heapsize: 1m
-# timeout: 120
+# timeout: 300
 
 from can_fuzz import LIMITS, Frames, Memory, Permission, rand, share
 

@@ -1,5 +1,5 @@
 # heapsize: 2m
-# timeout: 120
+# timeout: 300
 """drivers/can/mcp2515 on the register-level model: set-up, receiving, sending, interrupts anywhere, loss."""
 
 import asyncio

@@ -1,6 +1,6 @@
 """drivers/bms/rivot_can and drivers/power/rivot_can: random frames (how many: can_fuzz.py)."""
 # heapsize: 1m
-# timeout: 120
+# timeout: 300
 
 from can_fuzz import Frames, Memory, Permission, rand, share
 from fakes import FakeCan, FakeClock

@@ -1,6 +1,6 @@
 """drivers/can/slcan: random bytes, damaged and good lines (how many: can_fuzz.py), against an independent reader."""
 # heapsize: 1m
-# timeout: 120
+# timeout: 300
 
 from can_fuzz import LIMITS, Frames, Memory, Permission, rand, share
 
