@@ -1,4 +1,4 @@
-"""Reading a journal at the start, and what becomes of old segments. A cold module (see lib/cold.py and journal.py).
+"""Reading a journal at the start. A cold module (see lib/cold.py and journal.py).
 
 A frame's kind: 1..3 a record; 4 the header of a segment (number = its own, tag = oldest segment still in force, data =
 numbers reserved, valid length of the segment before, blocks written); 5 the record with that number is dropped; 6 it is
@@ -6,11 +6,46 @@ of the kind in the tag now; 7 numbers below that one may be in use (data = block
 """
 
 import binascii
-import os
 import struct
 
-_BAD_KEPT = 2
+from cold import cold
+
 _COUNTERS = ("live", "capacity", "waiting", "bytes", "blocks", "commits", "worn", "failed", "damaged", "torn")
+
+
+def fill(journal, files, clock, segment, segments, records, found):
+    """Give a new journal its attributes, see Journal, and open it. ValueError: these limits cannot be."""
+    if segment < 512 or segment > 65536 or segments < 4:
+        raise ValueError("segments")
+    journal.where = files
+    journal.clock = clock
+    journal.segment = segment
+    journal.segments = segments
+    journal.records = records
+    journal.biggest = min(segment // 4, 0x3FFF)
+    # What fits whatever the order and sizes: every full segment may end in a gap of just less than one record,
+    # one segment is being filled and one kept for copying; and a new value lies beside its old one for a moment.
+    journal.capacity = (segments - 2) * (segment - 28 - journal.biggest) - journal.biggest
+    journal.waiting = journal.failed = journal.bytes = journal.blocks = journal.commits = 0
+    journal.buffer = []  # [kind, seq, tag, data, seq that it replaces or 0]
+    journal.since = None  # uptime at which the oldest of them came
+    journal.rest = 0  # uptime before which nothing is tried in the background
+    files = cold("journal_write").files_of(journal)
+    if files is not journal.where:
+        files.make()
+    (
+        (journal.seqs, journal.places, journal.infos),
+        (journal.first, journal.head, journal.end, journal.sound, journal.before),
+        journal.next,
+        journal.worn,  # blocks written since the journal was made
+        journal.bad,  # segments to keep aside
+        journal.damaged,  # segments and records, since this start
+        journal.torn,  # True: the last write was cut
+    ) = scan(files, found)
+    journal.reserved = journal.next
+    journal.live = sum([info & 0x3FFF for info in journal.infos])
+    if journal.bad:
+        cold("journal_tidy").repair(journal)
 
 
 def scan(files, found):
@@ -33,17 +68,17 @@ def scan(files, found):
         says = scanner.header(number)
         if says == number:
             headers[number] = scanner.facts()
-        elif says is not None:  # the copy of another segment: what it says may have been withdrawn
-            retire(files, number, True)
+        elif says is not None:  # no file, or the copy of another segment: what it says may have been withdrawn
+            _retire(files, number, True)
             numbers.remove(number)
             foreign += 1
         elif number == numbers[-1] and scanner.size <= 28:  # its creation was cut: nothing can be in it
-            files.remove("log-%08d" % number)
+            _retire(files, number, False)
             numbers.pop()
     for number in sorted(headers):
         base = headers[number][0]  # the newest header is right
     while numbers and headers and numbers[0] < base:
-        retire(files, numbers.pop(0), False)  # its removal had been lost
+        _retire(files, numbers.pop(0), False)  # its removal had been lost
     bad = []
     sound = 0
     clean = True
@@ -74,30 +109,8 @@ def scan(files, found):
     )
 
 
-def make_folder(folder):
-    """Make a folder and those it lies in."""
-    path = ""
-    for part in folder.split("/"):
-        path += part + "/"
-        try:
-            os.mkdir(path[:-1])
-        except OSError:
-            pass  # it exists; a real failure shows when the journal is opened
-
-
-def retire(files, number, bad):
-    """Remove a segment, or keep it aside as `bad-...`. A failure is no harm: the next start does it again."""
-    name = "log-%08d" % number
-    try:
-        if not bad:
-            files.remove(name)
-            return
-        files.rename(name, "bad" + name[3:])
-        old = sorted([name for name in files.names() if name[:4] == "bad-"])
-        for name in old[:-_BAD_KEPT]:
-            files.remove(name)
-    except OSError:
-        pass
+def _retire(files, number, bad):
+    cold("journal_tidy").retire(files, number, bad)
 
 
 class _Scanner:
@@ -115,11 +128,14 @@ class _Scanner:
         self.size = 0  # of the file that was opened last
 
     def header(self, number):
-        """The number that the header of this file says, or None; then `facts` has the rest."""
-        with self._files.open("log-%08d" % number, "rb") as f:
-            self.size = f.seek(0, 2)
-            f.seek(0)
-            frame = self._frame(f, 0)
+        """The number that the header of this file says, then `facts` has the rest; None; or -1: it cannot be read."""
+        try:
+            with self._files.open("log-%08d" % number, "rb") as f:
+                self.size = f.seek(0, 2)
+                f.seek(0)
+                frame = self._frame(f, 0)
+        except OSError:
+            return -1  # a folder, for example
         if frame is None or frame[0] != 4 or frame[3] != 12:
             return None
         self._base = frame[2]

@@ -9,7 +9,7 @@ from drivers.power.rivot_can import RivotModule
 from ocpp16 import ChargePoint
 from ocpp16.charging import Charging  # noqa: F401 - the profile is built in: tools/link.py joins it
 from ocpp16.dial import Access
-from ocpp16.store import FileStore
+from ocpp16.journal_store import JournalStore
 
 from .gate import Gate
 from .interlock import Snapshot
@@ -51,7 +51,8 @@ def fill(app, board, settings, ocpp_defaults):
     vendor.files = app.files
     for outlet in app.outlets:
         outlet.connector = cp.connector(outlet.number)
-    cp.restore("Reboot" if app.hal.reset_cause() == "watchdog" else "PowerLoss")
+    crashed = app.hal.reset_cause() == "watchdog"
+    cp.restore("Reboot" if crashed else "PowerLoss", not crashed and get("vehicle.resume_after_power_loss"))
     app.online = bool(get("ocpp.url"))
     if board.get("reader"):
         cold("charger.build_device").add_reader(app, board["reader"])
@@ -158,7 +159,7 @@ def _charge_point(app, get, defaults):
     }
     if get("ocpp.serial_number"):
         boot["chargePointSerialNumber"] = get("ocpp.serial_number")
-    store = FileStore(app.hal.data_dir + "/ocpp")
+    store = JournalStore(app.hal.data_dir + "/ocpp", app.clock)
     access = None
     if get("ocpp.url"):
         profile = get("ocpp.security_profile")

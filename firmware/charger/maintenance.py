@@ -72,7 +72,7 @@ def _snapshot(app, now):
     yield "identity %s, url %s" % (cp.access.values[1], cp.access.values[0])
     yield "registration %s, %d messages wait, %d given up, %d thinned out" % (
         cp.registration,
-        len(cp.outbox.queue),
+        len(cp.outbox.tail) + len(cp.store.pending()),
         cp.outbox.gave_up,
         cp.outbox.thinned,
     )

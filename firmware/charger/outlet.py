@@ -137,8 +137,11 @@ class Outlet:
         """Open the lock of the plug: a coroutine that returns whether it is open."""
         return cold("charger.services").unlock(self._hal, self.number)
 
-    def session_begin(self, _tx):
+    def session_begin(self, tx):
+        """tx.extra -- None, or the last checkpoint of a session that goes on after a power cut."""
         self.meter.session_begin()
+        if tx.extra:
+            self.meter.session_mwh = tx.extra[0]
 
     # -- what the vendor messages ask
 

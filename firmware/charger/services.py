@@ -43,6 +43,7 @@ async def end(app, reason):
     """
     began = app.clock.uptime_ms()
     asked = reason in ("HardReset", "SoftReset")
+    outbox = app.cp.outbox
     while True:
         waited = app.clock.uptime_ms() - began
         for outlet in app.outlets:
@@ -52,12 +53,14 @@ async def end(app, reason):
             except Exception as exc:  # noqa: BLE001 - the output must still be waited for
                 app.log.error("app", exc)
         settled = all(outlet.is_settled() and outlet.connector.transaction is None for outlet in app.outlets)
-        heard = not asked or not app.cp.online or not app.cp.outbox.queue
+        heard = not asked or not app.cp.online or not (outbox.tail or outbox.store.pending(0, 1))
         if (settled and heard) or waited >= (_SOFT_MS if settled and reason == "SoftReset" else _GOODBYE_MS):
             break
         await asyncio.sleep_ms(_TICK_MS)
     for register, outlet in app.registers:
         register.update(outlet.meter.lifetime_mwh, False, True)
+    outbox.save_at = 0  # nothing is left to wait for: write what still lies in RAM
+    outbox.tick()
     if asked:
         await app.cp.close()
     app.log.info("app", "ended: %s" % reason)

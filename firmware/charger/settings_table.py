@@ -34,6 +34,7 @@ vehicle.bms_timeout_ms;int;3000;500..10000;R;ms;BMS silence that cuts the power
 vehicle.session_timeout_ms;int;8000;1000..60000;R;ms;BMS silence that ends a session
 vehicle.bms_stop_ms;int;3000;500..600000;R;ms;a BMS that forbids for this long ends the session
 vehicle.info_wait_ms;int;3000;0..30000;R;ms;VehicleInfo waits this long for missing data
+vehicle.resume_after_power_loss;bool;false;;R;;a session goes on after a power cut if its vehicle is still there
 power.window_low_mv;int;56000;10000..150000;R;mV;packs are above this
 power.window_high_mv;int;85500;10000..150000;R;mV;packs are below this
 power.max_mv;int;0;0..150000;R;mV;output limit; 0: that of the board

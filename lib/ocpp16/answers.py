@@ -1,6 +1,11 @@
 """What an answer, or none, does to the messages of an outbox. A cold module (see lib/cold.py)."""
 
+from cold import cold
+from micropython import const
+
 from .outbox import KIND_STATUS, KIND_VENDOR
+
+_NAMED = const(16)  # transactions that are named and not told ended: more than connectors
 
 
 def answered(outbox, call, payload):
@@ -36,23 +41,29 @@ def refused(outbox, call, error):
 
 def waiting(outbox, uid):
     """The queued call with that id which waits for its next attempt, or None: a late answer still counts."""
-    for call in outbox.queue:
-        if call.uid == uid and call.tries:
+    for call in [outbox.head] + outbox.tail:
+        if call is not None and call.uid == uid and call.tries:
             return call
     return None
 
 
 def link_lost(outbox):
     """The link broke: statuses are history, direct calls fail, the rest stays where it is."""
-    outbox.queue = [call for call in outbox.queue if call.kind != KIND_STATUS]
+    outbox.tail = [call for call in outbox.tail if call.kind != KIND_STATUS]
     for call in list(outbox.calls):
         _settle(outbox, call, None, "link lost")
 
 
 def set_tx_id(outbox, key, tx_id):
-    """The central system named the transaction: durable before StartTransaction leaves the store."""
+    """The central system named the transaction: durable when StartTransaction leaves the store."""
     outbox.tx_ids[key] = tx_id
-    outbox.store.put("txids", list(outbox.tx_ids.items()))
+    for old in sorted(outbox.tx_ids)[:-_NAMED]:
+        del outbox.tx_ids[old]
+    _save_ids(outbox)
+
+
+def _save_ids(outbox):
+    outbox.store.put("txids", list(outbox.tx_ids.items()) or None, False)
 
 
 def _settle(outbox, call, payload, error):
@@ -64,10 +75,9 @@ def _settle(outbox, call, payload, error):
 
 def _finish(outbox, call, payload):
     outbox.on_answer(call, payload, True)
-    if call.seq is not None and payload is None:
-        outbox.store.bury(call.seq)
-        call.seq = None
-    outbox.discard(call)
     if call.tx in outbox.tx_ids and call.action == "StopTransaction":
         del outbox.tx_ids[call.tx]
-        outbox.store.put("txids", list(outbox.tx_ids.items()))
+        _save_ids(outbox)
+    if payload is None and call.seq > 0 and call.action != "MeterValues":
+        cold("ocpp16.dead_letters").bury(outbox, call)
+    outbox.discard(call)

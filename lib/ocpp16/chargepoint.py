@@ -184,10 +184,13 @@ class ChargePoint:
         if self._ws is not None:
             await self._ws.close()
 
-    def restore(self, reason="PowerLoss"):
-        """Once after construction: close what a power cut (or `reason`) left open."""
+    def restore(self, reason="PowerLoss", resume=False):
+        """Once after construction: close what a power cut (or `reason`) left open.
+
+        resume -- True: what can go on goes on when its vehicle is still there.
+        """
         for connector in self.connectors:
-            cold("ocpp16.recovery").restore(self, connector, reason)
+            cold("ocpp16.recovery").restore(self, connector, reason, resume)
         cold("ocpp16.recovery").come_back(self)
         self.inoperative = tuple(self.store.get("inoperative", []))
         if "reservation" in self.profiles:
@@ -203,10 +206,11 @@ class ChargePoint:
     def send_data_transfer(self, connector, vendor_id, message_id, data, tx=None):
         """Queue a DataTransfer in the order of the session; stored, and repeated until Accepted or given up.
 
-        data -- text; tx -- key of the transaction it belongs to, if any.
+        data -- text; tx -- key of the transaction it belongs to, if any: then durable with its StopTransaction.
         """
         words = tuple([json.dumps(word) for word in (vendor_id, message_id, data)])
-        self.outbox.add("DataTransfer", '{"vendorId":%s,"messageId":%s,"data":%s}' % words, KIND_VENDOR, tx)
+        text = '{"vendorId":%s,"messageId":%s,"data":%s}' % words
+        self.outbox.add("DataTransfer", text, KIND_VENDOR, tx, tx is None)
 
     def is_out(self, connector_id):
         """Does this connector take no new sessions? 0: the charge point."""

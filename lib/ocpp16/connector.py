@@ -10,6 +10,7 @@ from cold import cold
 from micropython import const
 
 _START_GRACE_MS = const(15_000)  # a started transaction stays Preparing this long until energy is offered
+_UNKNOWN_MS = const(60_000)  # the hardware must know by then whether a vehicle is there
 _POLL_MS = const(100)
 _IDLE = ("Available", "Reserved", "Unavailable", "Faulted")  # nobody is being served
 _SHOWN = ("Finishing", "Faulted", "Unavailable")  # said enough about the end of a session
@@ -30,6 +31,7 @@ class Connector:
         self.id_tag = None  # accepted, and waits for the vehicle
         self.parent = None  # group of that tag
         self.claimed_at = 0  # uptime ms
+        self.resuming = False  # the transaction outlived a power cut; is its vehicle still there?
         self.finishing = False  # a transaction ended and its vehicle has not left
         self.locked = False  # the plug is kept in
         self.opens = None  # the id tag that opens the lock, when no session runs
@@ -71,7 +73,9 @@ class Connector:
     def permit(self):
         """Power for the running transaction, unless its end has begun or its tag was refused."""
         tx = self.transaction
-        if tx is not None and tx.reason is None and (tx.accepted is not False or tx.allowed_wh is not None):
+        if tx is None or tx.reason is not None or self.resuming:
+            return
+        if tx.accepted is not False or tx.allowed_wh is not None:
             charging = self.cp.charging
             self.limit = (None, None) if charging is None else charging.limit(self, self.cp.clock.uptime_ms())
             self.evse.permit(True, *self.limit)
@@ -87,6 +91,8 @@ class Connector:
         config = self.cp.config
         now = self.cp.clock.uptime_ms()
         plugged = evse.plugged()
+        if self.resuming and (plugged is not None or now - self.claimed_at >= _UNKNOWN_MS):
+            cold("ocpp16.recovery").decide(self, plugged)
         if plugged is not None and plugged != self.plugged:
             if not plugged and config.get("StopTransactionOnEVSideDisconnect"):
                 self.stop("EVDisconnected")
@@ -162,10 +168,11 @@ class Connector:
         info = ""
         busy = self.plugged or self.finishing or self.id_tag is not None
         if tx is not None:
+            waited_ms = now - max(tx.start_uptime, self.claimed_at)
             if not self.plugged:
                 state = "SuspendedEV"
                 info = "EV side disconnected"
-            elif not tx.offered and now - tx.start_uptime < _START_GRACE_MS and 0 not in (self.limit or ()):
+            elif not tx.offered and waited_ms < _START_GRACE_MS and 0 not in (self.limit or ()):
                 state = "Preparing"
             elif not offering:
                 state = "SuspendedEVSE"

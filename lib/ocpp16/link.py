@@ -50,8 +50,6 @@ class Link:
                     await wait_event(outbox.event, wait_ms)
                     continue
                 text = outbox.payload(call)
-                if text is None:
-                    continue  # unreadable, logged and gone
                 self.pending = call
                 self.event.clear()
                 await self._ws.send('[2,"%s","%s",%s]' % (call.uid, call.action, text))

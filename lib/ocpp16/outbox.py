@@ -8,15 +8,17 @@ Two lanes, one CALL at a time (OCPP-J 1.6, section 4.1.1):
 * *direct* calls (BootNotification, Authorize, Heartbeat, triggered messages): somebody waits
   for their answer; they go between two messages of the queue.
 
-Payloads are kept as JSON text, so that a repeated message is the same to the byte. Two marks
-are filled in when a message is first sent: TX, the transaction id, which may be unknown while
-offline, and TIME_MARK + "boot:uptime" for a time at which the clock was not set yet.
+The queue lies in the store: in RAM is its head, and behind all of it the `tail`: statuses, what is
+new and not urgent, and what could not be stored. Payloads are kept as JSON text, so that a repeated
+message is the same to the byte. Two marks are filled in when a message is first sent: TX, the
+transaction id, which may be unknown while offline, and TIME_MARK + "boot:uptime" for a time at which
+the clock was not set yet.
 
-What an answer does to the queue is in answers, what is needed on bad days in backlog.
+What an answer does to the queue is in answers, how the tail is stored in unsaved, what is needed on
+bad days in backlog.
 """
 
 import asyncio
-import json
 
 from cold import cold
 from micropython import const
@@ -28,21 +30,23 @@ KIND_TX = const(0)  # StartTransaction, StopTransaction, MeterValues of a transa
 KIND_VENDOR = const(1)  # ordered DataTransfer
 KIND_STATUS = const(2)  # StatusNotification
 
-_MAX_QUEUE = const(120)  # stored and waiting messages; then MeterValues are thinned
-_FLUSH_MS = const(60_000)  # MeterValues wait this long in RAM before they cost a flash write
+_TAIL = const(40)
+_SOON_MS = const(2000)  # what is answered within this time is not even offered to the store
+_RETRY_MS = const(60_000)
+_BACKLOG = "ocpp16.backlog"
 
 
 class Call:
     """One CALL: in the queue, or direct."""
 
-    def __init__(self, uid, action, text, kind=None, tx=None, keep=True, seq=None, then=None):
+    def __init__(self, uid, action, text, kind, tx, keep, then=None, seq=0):
         self.uid = uid
         self.action = action
-        self.text = text  # JSON text of the payload; None: only in the store
+        self.text = text  # JSON text of the payload
         self.kind = kind  # None: direct
         self.tx = tx  # local key of the transaction (of a status: its connector's number), or None
         self.keep = keep  # False: may be thinned out when space runs short
-        self.seq = seq  # number in the store; None: not stored (yet)
+        self.seq = seq  # number in the store; 0: not stored, -1: could not be. Of a status: of the message before it
         self.tries = 0  # sends that failed
         self.not_before = 0  # uptime_ms of the next attempt
         self.then = then  # direct: then(payload, None) with the answer, or then(None, error text)
@@ -64,59 +68,58 @@ class Outbox:
         self.on_answer = on_answer
         self.event = asyncio.Event()  # set when there may be something to send
         self.calls = []  # the direct ones
-        self.queue = []
+        self.head = None  # first of the stored ones, if it was looked at
+        self.tail = []
+        self.last = 0  # number of the last stored one of this boot
+        self.save_at = None  # uptime_ms at which the tail must be stored (0: durably); None: nothing of it needs that
         self.tx_ids = {}  # local transaction key -> transactionId, for what is still queued
         self.gave_up = self.thinned = 0
         self.boot = 0  # number of this boot
         self.uid = ""  # how its ids begin
         self._count = 0  # its messages
-        self._unsaved_since = None
-        cold("ocpp16.backlog").open_outbox(self)
+        cold(_BACKLOG).open_outbox(self)
 
     # -- putting in
 
     def direct(self, action, text="{}", then=None):
         """Queue a direct call. then(payload, None) gets its answer, or then(None, error text)."""
-        self.calls.append(self._new(action, text, then=then))
+        self.calls.append(self._new(action, text, None, None, True, then))
 
     def add(self, action, text, kind, tx=None, urgent=True, keep=True, first=False):
-        """Queue a message. urgent -- durable when this returns; False: within 60 s, or never for a status.
+        """Queue a message. urgent -- durable when this returns; False: within 62 s, or never for a status.
 
-        When storing fails the message is still sent, from RAM; the failure is logged, and storing tried again.
-        first -- before everything that waits: the statuses after a reconnect.
+        keep -- False: may be thinned out when space runs short. When storing fails the message is still sent, from
+        RAM; the failure is logged, and storing tried again.
+        first -- a status that goes before everything that waits: after a reconnect.
         """
-        self.queue.insert(0 if first else len(self.queue), self._new(action, text, kind, tx, keep))
+        call = self._new(action, text, kind, tx, keep)
+        tail = self.tail
+        tail.insert(0 if first else len(tail), call)
+        if kind == KIND_STATUS:
+            call.seq = 0 if first else self.last
+            urgent = len(tail) > _TAIL
+        elif self.save_at is None:
+            self.save_at = self.clock.uptime_ms() + _SOON_MS
         if urgent:
-            self._flush()
-        elif self._unsaved_since is None:
-            self._unsaved_since = self.clock.uptime_ms()
-        if len(self.queue) > _MAX_QUEUE:
-            cold("ocpp16.backlog").thin(self)
+            self.save_at = 0
+            self.tick()
 
-    def _new(self, *what, **more):
+    def _new(self, *what):
         self._count += 1
         self.event.set()
-        return Call(self.uid + str(self._count), *what, **more)
-
-    def _flush(self):
-        """Store every message that is in RAM only, in order."""
-        self._unsaved_since = None
-        for call in self.queue:
-            if call.seq is None and call.kind != KIND_STATUS:
-                try:
-                    call.seq = self.store.append(
-                        json.dumps((call.uid, call.action, call.kind, call.tx, call.keep, call.text))
-                    )
-                except Exception as exc:  # noqa: BLE001 - it will be sent all the same
-                    self.log.error("outbox", exc)
-                    self._unsaved_since = self.clock.uptime_ms()
-                    return
+        return Call(self.uid + str(self._count), *what)
 
     def tick(self):
         """Call about once a second: stores what has waited long enough."""
-        since = self._unsaved_since
-        if since is not None and self.clock.uptime_ms() - since >= _FLUSH_MS:
-            self._flush()
+        at = self.save_at
+        if at is not None and self.clock.uptime_ms() >= at:
+            self.save_at = None
+            try:
+                cold("ocpp16.unsaved").save(self, not at)
+            except Exception as exc:  # noqa: BLE001 - what is in RAM is sent from there
+                self.log.error("outbox", exc)
+                self.save_at = self.clock.uptime_ms() + _RETRY_MS
+        self.store.tick()
 
     # -- taking out
 
@@ -127,34 +130,42 @@ class Outbox:
         """
         if self.calls:
             return self.calls[0], 0
-        wait = None
-        if accepted:
-            now = self.clock.uptime_ms()
-            for call in self.queue:
-                if call.kind == KIND_STATUS:
-                    return call, 0
-                if wait is not None:
-                    continue  # behind a message that waits for its next attempt, in order
-                if call.not_before <= now:
-                    return call, 0
-                wait = call.not_before - now
-                if call.kind == KIND_VENDOR:
-                    break  # its wait is short, and what follows in a session tells the rest of the story
-        return None, wait
+        if not accepted:
+            return None, None
+        call = self.head
+        if call is None and self.store.pending(0, 1):
+            call = self.head = cold(_BACKLOG).first(self)
+        tail = self.tail
+        if tail and (call is None or (tail[0].kind == KIND_STATUS and tail[0].seq < call.seq)):
+            call = tail[0]
+        if call is None or call.kind == KIND_STATUS:
+            return call, 0 if call else None
+        wait = call.not_before - self.clock.uptime_ms()
+        if wait <= 0:
+            return call, 0
+        if call.kind == KIND_TX:  # behind it, in order, all but the statuses wait
+            for other in tail:
+                if other.kind == KIND_STATUS:
+                    return other, 0
+        return None, wait  # of a vendor message: it is short, and what follows in a session tells the rest of the story
 
     def payload(self, call):
-        """Text to send: marks filled in, once and for all repeats. None: unreadable, logged and dropped."""
+        """Text to send: marks filled in, once and for all repeats."""
         text = call.text
-        if text is None or TIME_MARK in text:
-            text = cold("ocpp16.backlog").text_of(self, call)
-        if text is not None and TX in text:
+        if TIME_MARK in text:
+            text = cold(_BACKLOG).with_times(self, text)
+        if TX in text:
             text = text.replace(TX, str(self.tx_ids.get(call.tx, -1)))
         call.text = text
         return text
 
     def discard(self, call):
-        """Take a call out of the queue and the store."""
-        if call.seq is not None:
-            self.store.discard(call.seq)
-        if call in self.queue:
-            self.queue.remove(call)
+        """Take a call out of the queue and the store. Durable when this returns, but for MeterValues."""
+        if call is self.head:
+            self.head = None
+        elif call in self.tail:
+            self.tail.remove(call)
+            if call.kind == KIND_STATUS:
+                return
+        if call.seq > 0:
+            self.store.discard(call.seq, call.action != "MeterValues")

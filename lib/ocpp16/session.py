@@ -18,7 +18,7 @@ _FIRST_MS = const(10_000)  # and this much of its beginning
 
 _RECORD = (  # attributes of a transaction that are stored, in this order, with their types; a capital: or None
     "key:i id_tag:s boot:i start_uptime:i start_utc:I meter_start:i id:I stop_uptime:i meter_last:i reason:S "
-    "stop_id_tag:S parent:S data:L extra:"
+    "stop_id_tag:S parent:S accepted:B data:L extra:"
 ).split()
 _ENERGY = ("Energy.Active.Import.Register",)  # where no measurand is configured
 _NEEDED = ("ocpp16.metervalues", "ocpp16.timestamp", "ocpp16.statuses")  # by an end
@@ -41,7 +41,7 @@ def begin(connector, now):
     cp, evse = connector.cp, connector.evse
     cp.hooks.before_start(connector)
     key = cp.store.get("txkey", 0) + 1
-    cp.store.put("txkey", key)
+    cp.store.put("txkey", key, False)
     if connector.profile is not None:
         try:
             cold("ocpp16.charging_profiles").adopt(cp, connector.profile, connector.id, key)
@@ -100,6 +100,7 @@ def start_answered(cp, call, payload, final):
                 _judged(connector, tx, payload)
             elif final:
                 tx.id = -1
+                _remember(connector, tx, cp.clock.uptime_ms() if tx.reason is None else tx.stop_uptime)
             connector.permit()
 
 
@@ -137,16 +138,16 @@ def link_lost(connector):
 
 def checkpoint(connector, tx, now):
     """Remember what a power cut must not take."""
-    _remember(connector, tx, now)
+    _remember(connector, tx, now, True)
     connector.checkpoint_at = now + _CHECKPOINT_MS
 
 
-def _remember(connector, tx, uptime):
-    """Store the meter; `uptime` is now, or the moment of the stop."""
+def _remember(connector, tx, uptime, urgent=False):
+    """Store the meter, durable with the next message or now (urgent); `uptime` is now, or the moment of the stop."""
     tx.stop_uptime = uptime
     tx.meter_last = max(tx.meter_last, connector.evse.energy_wh())
     tx.extra = connector.cp.hooks.checkpoint(connector, tx)
-    _save(connector, tx)
+    _save(connector, tx, urgent)
 
 
 def sample(connector, tx, now):
@@ -262,24 +263,25 @@ def restored(record):
     tx = Transaction(None, None, None, None)
     for column, value in zip(_RECORD, record):
         name, _, kind = column.partition(":")
-        fits = type(value) is {"i": int, "s": str, "l": list}.get(kind.lower()) or (value is None and kind in "ISL")
+        types = {"i": int, "s": str, "b": bool, "l": list}
+        fits = type(value) is types.get(kind.lower()) or (value is None and kind in "ISBL")
         if kind and not fits:
             raise ValueError(name)
         setattr(tx, name, value)
     return tx
 
 
-def _save(connector, tx):
+def _save(connector, tx, urgent=False):
     try:
         record = [getattr(tx, column.partition(":")[0]) for column in _RECORD]
-        connector.cp.store.put("tx%d" % connector.id, record)
+        connector.cp.store.put("tx%d" % connector.id, record, urgent)
     except Exception as exc:  # noqa: BLE001 - the session goes on, whatever the storage does
         connector.cp.log.error("ocpp", exc)
 
 
 def _forget(connector):
     try:
-        connector.cp.store.put("tx%d" % connector.id, None)
+        connector.cp.store.put("tx%d" % connector.id, None, False)
     except Exception as exc:  # noqa: BLE001 - recovery sees the queued StopTransaction
         connector.cp.log.error("ocpp", exc)
 

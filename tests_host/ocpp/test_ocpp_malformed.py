@@ -55,8 +55,8 @@ def attributes(thing, *without):
 def state(b):
     cp, store = b.cp, b.store
     out = [b.evses[0].permitted, b.evses[0].switches, cp.registration, cp._after_answer]
-    out += [cp.config.texts, cp.config.stored, store.values, store.records, store.buried, cp.outbox.tx_ids]
-    out += [attributes(call) for call in cp.outbox.queue + cp.outbox.calls]
+    out += [cp.config.texts, cp.config.stored, store.values, store.records, store.dead, cp.outbox.tx_ids]
+    out += [attributes(call) for call in cp.outbox.tail + cp.outbox.calls]
     for connector in cp.connectors:
         out.append(attributes(connector, "cp", "evse", "transaction"))
         if connector.transaction is not None:
@@ -82,7 +82,8 @@ async def main(clock):
                                          "reservationId": 5})
     b.evse.is_plugged = True
     await accepted(b, "RemoteStartTransaction", {"idTag": "TAG1", "connectorId": 1})
-    await b.until(lambda: "Charging" in b.csms.story() and not b.cp.outbox.queue and not b.cp.outbox.calls)
+    box = b.cp.outbox
+    await b.until(lambda: "Charging" in b.csms.story() and not (box.tail or box.calls or b.store.pending()))
     link = b.csms  # never asked: a CALL concerns no pending answer
     take = rooms("ocpp16.inbound").take
     while True:

@@ -225,10 +225,13 @@ OTHERS = (
     Failure("module-bus", "drivers.can.slcan:Slcan", "_parse", off_with_bus, bus=_MODULE_BUS),
     Failure("module-bus-poll", "drivers.can.slcan:Slcan", "_check", off_with_bus, "MemoryError", bus=_MODULE_BUS),
     Failure("swipe", "ocpp16.chargepoint:ChargePoint", "swipe", unharmed, skip=0, trigger=other_tag),
-    Failure("store-full", "ocpp16.store:FileStore", "append", unharmed_end, "OSError", 0, None, remote_stop),
-    Failure("store-memory", "ocpp16.store:FileStore", "append", unharmed_end, "MemoryError", 0, None, remote_stop),
-    Failure("store-discard", "ocpp16.store:FileStore", "discard", unharmed_end, "OSError", 0, None, remote_stop),
-    Failure("store-put", "ocpp16.store:FileStore", "put", unharmed_end, "OSError", 0, None, remote_stop),
+    Failure("store-full", "cold journal_write", "write", unharmed_end, "OSError", 0, None, remote_stop),
+    Failure("store-memory", "cold journal_write", "flush", unharmed_end, "MemoryError", 0, None, remote_stop),
+    Failure(
+        "store-append", "ocpp16.journal_store:JournalStore", "append", unharmed_end, "OSError", 0, None, remote_stop
+    ),
+    Failure("store-save", "cold ocpp16.unsaved", "save", unharmed_end, "MemoryError", 0, None, remote_stop),
+    Failure("store-put", "cold ocpp16.journal_values", "put", unharmed_end, "OSError", 0, None, remote_stop),
     Failure("checkpoint", "charger.vendor:VendorMessages", "checkpoint", unharmed_end, skip=0, trigger=remote_stop),
     Failure("summary", "charger.vendor:VendorMessages", "session_ended", unharmed_end, skip=0, trigger=remote_stop),
     Failure("session-end", "cold ocpp16.session", "end", unharmed_end, "MemoryError", 0, None, remote_stop),

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import struct
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,21 +122,41 @@ class Files:
     presets: dict[str, Any] = field(default_factory=dict)
 
 
-def stored(value: Any) -> bytes:
-    """A file of the OCPP store with a right checksum."""
-    data = value if isinstance(value, bytes) else json.dumps(value).encode()
-    return b"%08x " % zlib.crc32(data) + data
+def frame(kind: int, number: int, data: bytes, tag: int = 0) -> bytes:
+    """One frame of the journal, see lib/journal_open.py."""
+    frame = struct.pack("<BBHII", 0xA7, kind, len(data), number, tag) + data
+    return frame + struct.pack("<I", zlib.crc32(frame))
 
 
-def record(number: int) -> str:
-    """Name of a stored message."""
-    return f"ocpp/q-{number:08d}"
+def segment(*frames: bytes, number: int = 1) -> dict[str, bytes | None]:
+    """A file of the OCPP store with a right header."""
+    return {log(number): frame(4, number, struct.pack("<III", 500, 0, 0), 1) + b"".join(frames)}
+
+
+def log(number: int) -> str:
+    """Name of a segment."""
+    return f"ocpp/log-{number:08d}"
+
+
+def value(name: str, content: Any, number: int = 1) -> bytes:
+    """Frame of a named value with a right checksum."""
+    return frame(
+        3, number, f"{name} ".encode() + (content if isinstance(content, bytes) else json.dumps(content).encode())
+    )
 
 
 _SERIAL = {"ocpp.serial_number": "STORED-1"}
 _LAST_GOOD = json.dumps({"ocpp.serial_number": "GOOD-1"}).encode()
-_NO_CALLS: tuple[Any, ...] = (1, [], {}, "x", None, [1, 2], [None] * 6)
-_CALL = ["1a-1", "StatusNotification", 0, 1, True, "{}"]
+_NO_CALLS = (
+    b"",
+    b"{}",
+    b"\n",
+    b"\xff{",
+    b"1a-1 StartTransaction 1\n{}",
+    b"a StartTransaction x 1\n{}",
+    b"a b c d e f\n{}",
+)
+_CALL = frame(1, 7, b"1a-1 MeterValues 1 0\n{}")
 
 
 def settings(
@@ -182,29 +203,36 @@ SETTINGS = (
 )
 
 STORES = (
-    Files("record-noise", {record(1): _NOISE}, quarantined=1),
-    Files("record-empty", {record(1): b""}, quarantined=1),
-    Files("record-cut", {record(3): stored(_CALL)[:-3]}, quarantined=1),
-    Files("record-no-json", {record(1): stored(b"\xff{")}, quarantined=1),
-    Files("record-shapes", {record(i): stored(value) for i, value in enumerate(_NO_CALLS)}, quarantined=None),
-    Files("record-is-folder", {record(2): None}),
-    Files("names", {"ocpp/q-": b"x", "ocpp/q-abc": b"x", "ocpp/zzz": b"x", "ocpp/q-00000009.tmp": b"x", "ocpp/-": b""}),
-    Files("many", {record(i): _NOISE for i in range(300)}, quarantined=300),
-    *(
-        Files(f"value-{name}-noise", {f"ocpp/v-{name}": _NOISE}, quarantined=1)
-        for name in ("boot", "seq", "config", "tx1", "txids", "txkey")
+    Files("log-noise", {log(1): _NOISE}, quarantined=1),
+    Files("log-empty", {log(1): b""}),
+    Files("log-is-folder", {log(2): None}, quarantined=1),
+    Files("log-many", {log(i): _NOISE for i in range(1, 200)}, quarantined=2),
+    Files(
+        "log-copied",
+        {log(1): segment(value("boot", 7))[log(1)], log(9): segment(value("boot", 7))[log(1)]},
+        quarantined=1,
+    ),
+    Files("log-cut", {name: data[:-3] for name, data in segment(value("boot", 7), _CALL).items() if data}),
+    Files("log-hurt", segment(_NOISE[:40], value("boot", 7, 9)), quarantined=1),
+    Files("record-shapes", segment(*(frame(1, i + 1, data) for i, data in enumerate(_NO_CALLS)))),
+    Files("record-kinds", segment(*(frame(kind, kind, b"x y") for kind in range(8))), quarantined=1),
+    Files(
+        "names", {"ocpp/log-": b"x", "ocpp/log-1": b"x", "ocpp/zzz": b"x", "ocpp/log-00000009.tmp": b"x", "ocpp/-": b""}
     ),
     *(
-        Files(f"value-{name}-shapes-{i}", {f"ocpp/v-{name}": stored(value)}, quarantined=None)
-        for name, values in {
+        Files(f"value-{name}-noise", segment(value(name, _NOISE[:200])))
+        for name in ("boot", "config", "tx1", "txids", "txkey", "resumed")
+    ),
+    *(
+        Files(f"value-{name}-shapes-{i}", segment(value(name, content)))
+        for name, contents in {
             "boot": ("x", [], {}),
-            "seq": ("x", None, {}),
             "config": ([1], 5, {"HeartbeatInterval": 5, "NoSuchKey": [], "MeterValueSampleInterval": "x"}),
             "tx1": (5, [1], [None] * 12, {"id": 1}),
             "txids": (5, {"a": 1}, [1, 2], [[1]]),
             "txkey": ("x", [], -5),
         }.items()
-        for i, value in enumerate(values)
+        for i, content in enumerate(contents)
     ),
     Files("meter-noise", {"meter1.json": _NOISE}, "meter1.json"),
     Files("meter-shape", {"meter1.json": b'{"a": 1}'}, "meter1.json"),

@@ -92,6 +92,7 @@ class Csms:
         self.answers = {}
         self.delays = {}
         self.next_tx = 130
+        self.t0 = T0  # Unix time at uptime 0
         self.sockets = 0
         self._uid = 0
 
@@ -167,7 +168,7 @@ class Csms:
         self.send([3, uid, self._default(action) if answer is None else answer])
 
     def _default(self, action):
-        now = "2026-01-21T%02d:%02d:%02dZ" % _hms(T0 + self.clock.uptime_ms() // 1000)
+        now = "2026-01-21T%02d:%02d:%02dZ" % _hms(self.t0 + self.clock.uptime_ms() // 1000)
         if action == "BootNotification":
             return {"status": "Accepted", "currentTime": now, "interval": 300}
         if action == "Heartbeat":
@@ -252,7 +253,7 @@ class FakeEvse:
         return not self.permitted and self.clock.uptime_ms() - self._changed >= self.stop_ms
 
     def session_begin(self, tx):
-        self.mwh = 0
+        self.mwh = tx.extra or 0
 
 
 class LockedEvse(FakeEvse):

@@ -7,8 +7,10 @@
 import os
 
 from fakes import FakeClock
-from journal import Files, Journal
+from journal import Journal
+from journal_tidy import change
 from journal_twin import SMALL, Twin, compare, found_in
+from journal_write import Files
 from powerfiles import PowerFiles
 
 from ocpp16.journal_store import JournalStore
@@ -19,13 +21,11 @@ WIDE = dict(SMALL, segments=8)
 
 
 def opened(files, **limits):
-    journal = Journal(files, FakeClock(), **limits)
-    journal.open()
-    return journal
+    return Journal(files, FakeClock(), **limits)
 
 
 def texts(journal):
-    return [journal.read(seq) for seq in journal.numbers(1)]
+    return [journal.read(seq) for seq in journal.numbers()]
 
 
 def filled(count=14, **limits):
@@ -33,8 +33,8 @@ def filled(count=14, **limits):
     files = PowerFiles()
     journal = opened(files, **(limits or WIDE))
     for n in range(count):
-        journal.append(1, b"record %d " % n + b"." * 60, vital=True)
-    return files, [journal.read(seq) for seq in journal.numbers(1)]
+        journal.append(b"record %d " % n + b"." * 60, vital=True)
+    return files, [journal.read(seq) for seq in journal.numbers()]
 
 
 def left_of(data, length, expected):
@@ -57,7 +57,7 @@ def check_repaired(files, expected, damaged=1):
     journal = opened(files, **WIDE)
     assert texts(journal) == expected, texts(journal)
     assert journal.damaged == damaged
-    journal.append(1, b"new")
+    journal.append(b"new")
     again = opened(PowerFiles(files.disk), **WIDE)
     assert texts(again) == expected + [b"new"] and again.damaged == 0 and not again.torn
     return journal
@@ -116,8 +116,8 @@ def test_truncated_tail_of_the_newest_is_a_cut():
         journal = opened(hurt, **WIDE)
         left = texts(journal)
         assert left == left_of(data, length, expected)
-        assert journal.damaged == 0 and journal.torn == (data[:length] != data[: journal._sound])
-        journal.append(1, b"goes on")
+        assert journal.damaged == 0 and journal.torn == (data[:length] != data[: journal.sound])
+        journal.append(b"goes on")
         again = opened(PowerFiles(hurt.disk), **WIDE)
         assert texts(again) == left + [b"goes on"] and again.damaged == 0 and not again.torn
 
@@ -161,9 +161,9 @@ def test_everything_is_noise():
 def test_dropped_records_stay_dropped_when_another_is_damaged():
     files = PowerFiles()
     journal = opened(files, **WIDE)
-    numbers = [journal.append(1, b"record %d " % n + b"." * 60, vital=True) for n in range(12)]
+    numbers = [journal.append(b"record %d " % n + b"." * 60, vital=True) for n in range(12)]
     for seq in numbers[1::2]:
-        journal.drop(seq)
+        journal.discard(seq)
     name = segments(files)[0]
     files.disk[name] = files.disk[name].replace(b"record 0", b"rEcord 0")
     check_repaired(files, [b"record %d " % n + b"." * 60 for n in range(2, 12, 2)])
@@ -185,19 +185,19 @@ def test_removed_segment_that_comes_back():
     """Without the directory flushed, a removed file may be there again after a cut: it is out of force."""
     files = PowerFiles()
     journal = opened(files, **WIDE)
-    first = [journal.append(1, b"old %d" % n) for n in range(10)]
+    first = [journal.append(b"old %d" % n) for n in range(10)]
     name = segments(files)[0]
     for seq in first[1:]:
-        journal.drop(seq)
+        journal.discard(seq)
     stale = files.disk[name]
     while name in files.disk:
-        journal.drop(journal.append(1, b"." * 100))
-    journal.change(first[0], 2)
+        journal.discard(journal.append(b"." * 100))
+    change(journal, first[0], 2)
     while len(segments(files)) < 2 or segments(files)[0] < "log-00000004":
-        journal.drop(journal.append(1, b"." * 100))
+        journal.discard(journal.append(b"." * 100))
     files.disk[name] = stale
     again = opened(files, **WIDE)
-    assert again.numbers(1) == [] and again.numbers(2) == first[:1] and again.damaged == 0
+    assert again.numbers() == [] and again.numbers(0, None, 2) == first[:1] and again.damaged == 0
     assert name not in files.disk
 
 
@@ -205,7 +205,7 @@ def test_copy_of_a_segment_under_another_number():
     files, _ = filled()
     journal = opened(files, **WIDE)
     oldest = files.disk[segments(files)[0]]
-    journal.drop(journal.numbers(1)[0])
+    journal.discard(journal.numbers()[0])
     left = texts(journal)
     files.disk["log-00000009"] = oldest
     check_repaired(files, left)
@@ -242,7 +242,7 @@ def test_order_of_the_listing_does_not_matter():
 def test_record_that_rots_while_it_is_open():
     files = PowerFiles()
     journal = opened(files, **WIDE)
-    numbers = [journal.append(1, b"record %d " % n + b"." * 60) for n in range(7)]
+    numbers = [journal.append(b"record %d " % n + b"." * 60) for n in range(7)]
     name = segments(files)[0]
     files.disk[name] = files.disk[name].replace(b"record 2", b"rEcord 2")
     try:
@@ -253,10 +253,10 @@ def test_record_that_rots_while_it_is_open():
         raise AssertionError("read")
     assert journal.damaged == 1
     for _ in range(80):  # until that segment must be copied
-        journal.drop(journal.append(1, b"." * 100))
+        journal.discard(journal.append(b"." * 100))
     assert kept_aside(files) == ["bad" + name[3:]]
     left = [b"record %d " % n + b"." * 60 for n in (0, 1, 3, 4, 5, 6)]
-    assert texts(journal) == left and journal.numbers(1) == numbers[:2] + numbers[3:]
+    assert texts(journal) == left and journal.numbers() == numbers[:2] + numbers[3:]
     check_repaired(PowerFiles(files.disk), left, 0)
 
 
@@ -265,14 +265,14 @@ def test_file_that_vanishes_while_it_is_open():
     journal = opened(files, **WIDE)
     del files.disk[segments(files)[1]]
     lost = 0
-    for seq in journal.numbers(1):
+    for seq in journal.numbers():
         try:
             journal.read(seq)
         except KeyError:
             lost += 1
-            journal.drop(seq)
+            journal.discard(seq)
     assert lost == journal.damaged == 5
-    seq = journal.append(1, b"goes on")
+    seq = journal.append(b"goes on")
     assert opened(PowerFiles(files.disk), **WIDE).read(seq) == b"goes on"
 
 
@@ -282,10 +282,10 @@ def test_somebody_else_wrote_into_the_newest():
     name = segments(files)[-1]
     files.disk[name] += b"who are you"
     try:
-        journal.append(1, b"first")
+        journal.append(b"first")
     except OSError:
         pass
-    journal.append(1, b"second")
+    journal.append(b"second")
     assert texts(opened(PowerFiles(files.disk), **WIDE)) == expected + [b"second"]
 
 
@@ -305,15 +305,15 @@ def test_limits_may_become_smaller():
     files, expected = filled(60, segment=4096, segments=8, records=100)
     journal = opened(files, segment=1024, segments=4, records=20)
     assert texts(journal) == expected
-    for call in (lambda: journal.append(1, b"x"), lambda: journal.append(1, b"x", vital=True)):
+    for call in (lambda: journal.append(b"x"), lambda: journal.append(b"x", vital=True)):
         try:
             call()
         except OSError:
             continue
         raise AssertionError("stored")
-    for seq in journal.numbers(1)[:55]:
-        journal.drop(seq)
-    journal.append(1, b"fits again")
+    for seq in journal.numbers()[:55]:
+        journal.discard(seq)
+    journal.append(b"fits again")
     for _ in range(200):
         journal.tick()
     assert texts(opened(PowerFiles(files.disk), segment=1024, segments=4)) == expected[55:] + [b"fits again"]
@@ -324,16 +324,16 @@ def test_places_wrap():
     """Segment numbers go beyond the 14 bits that a place has for them."""
     files = PowerFiles()
     journal = opened(files, **WIDE)
-    journal._head = 0x3FFC
-    journal._first = 0x3FFC
+    journal.head = 0x3FFC
+    journal.first = 0x3FFC
     kept = []
     for n in range(60):
-        kept.append(journal.append(1, b"record %d" % n + b"." * 60))
+        kept.append(journal.append(b"record %d" % n + b"." * 60))
         if len(kept) > 5:
-            journal.drop(kept.pop(0))
+            journal.discard(kept.pop(0))
         assert [journal.read(seq)[:8] for seq in kept][-1] == (b"record %d" % n)[:8]
-    assert journal._first > 0x4000
-    assert opened(PowerFiles(files.disk), **WIDE).numbers(1) == kept
+    assert journal.first > 0x4000
+    assert opened(PowerFiles(files.disk), **WIDE).numbers() == kept
 
 
 def test_unusable_limits():
@@ -361,14 +361,16 @@ def test_on_this_computers_file_system():
     class Counted(Files):
         trace = ()  # no cuts here
 
-    twin = Twin(Counted(FOLDER + "/a/b"), clock, 77)
+    files = Counted(FOLDER + "/a/b")
+    files.make()
+    twin = Twin(files, clock, 77)
     try:
         for _ in range(10):
             twin.work(30)
             twin.check_now()
             twin.store.flush()
-            compare(JournalStore(Journal(Files(FOLDER + "/a/b"), clock, **SMALL)), [found_in(twin.store)])
-        assert twin.store.journal.failed == twin.store.journal.damaged == 0
+            compare(JournalStore(FOLDER + "/a/b", clock, **SMALL), [found_in(twin.store)])
+        assert twin.store.failed == twin.store.damaged == 0
     finally:
         for name in os.listdir(FOLDER + "/a/b"):
             os.remove(FOLDER + "/a/b/" + name)
@@ -426,6 +428,7 @@ def test_power_cut_at_every_flash_operation_under_littlefs():
     mounted(flash)
     try:
         files = Files("/lfs/ocpp")
+        files.make()
         files.trace = flash.trace
         twin = Twin(files, FakeClock(), 5, **limits)
         twin.work(200)
@@ -441,11 +444,12 @@ def test_power_cut_at_every_flash_operation_under_littlefs():
         image[at : at + size] = data
         mounted(after)
         try:
-            store = JournalStore(Journal(Files("/lfs/ocpp"), FakeClock(), **limits))
+            store = JournalStore("/lfs/ocpp", FakeClock(), **limits)
             twin.after_cut(position, store)
-            assert store.journal.damaged == 0 and not store.journal.torn
-            store.journal.on_full = lambda: store.discard(store.pending(0, 1)[0], False)
-            store.append("goes on", vital=True)
+            assert store.damaged == 0 and not store.torn
+            for seq in store.pending(0, 5):
+                store.discard(seq, False)
+            store.append(b"goes on", vital=True)
         except Exception:
             print("cut", position, "of", len(flash.trace), hex(at), size)
             raise

@@ -5,7 +5,6 @@
 """
 
 from fakes import FakeClock
-from journal import Journal
 from journal_twin import SMALL, Twin, compare, found_in
 from powerfiles import PowerFiles
 
@@ -13,7 +12,7 @@ from ocpp16.journal_store import JournalStore
 
 
 def opened(files):
-    return JournalStore(Journal(files, FakeClock(), **SMALL))
+    return JournalStore(files, FakeClock(), **SMALL)
 
 
 def cut_everywhere(twin, files, every):
@@ -23,7 +22,7 @@ def cut_everywhere(twin, files, every):
         try:
             store = opened(again)
             twin.after_cut(position, store)
-            assert store.journal.damaged == 0, "a cut is no damage"
+            assert store.damaged == 0, "a cut is no damage"
         except Exception:
             print("cut", position, files.trace[position : position + 1])
             raise
@@ -71,7 +70,7 @@ def test_second_cut_while_it_recovers_and_goes_on():
                 compare(store, [state])
             else:
                 second.after_cut(later, store)
-            assert store.journal.damaged == 0
+            assert store.damaged == 0
     assert count > 300
 
 
@@ -85,7 +84,7 @@ def test_cut_while_it_repairs_damage():
     data = files.disk[name]
     files.disk[name] = data[:28] + b"garbage\xa7 in between" + data[28:]
     again = PowerFiles(files.disk)
-    assert opened(again).journal.damaged == 1
+    assert opened(again).damaged == 1
     assert len([1 for operation in again.trace if operation[0] == "flush"]) > 2
     for _, disk in again.cuts(7):
         twin_store = opened(PowerFiles(disk))

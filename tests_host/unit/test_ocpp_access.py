@@ -37,13 +37,13 @@ class CutStore(RamStore):
         self.writes = 0
         self.full = False
 
-    def put(self, name, value):
+    def put(self, name, value, urgent=True):
         if self.full:
             raise OSError(28)
         self.writes += 1
         if self.writes == self.at and not self.after:
             raise Cut
-        super().put(name, value)
+        super().put(name, value, urgent)
         if self.writes == self.at:
             raise Cut
 

@@ -10,7 +10,7 @@ from cold import cold
 from fakes import virtual_run
 from scripted_csms import T0, Bench
 
-from ocpp16.store import FileStore
+from ocpp16.journal_store import JournalStore
 
 A = cold("ocpp16.authorization")
 PARSE = cold("ocpp16.timeparse").parse
@@ -160,7 +160,7 @@ def teardown():
 
 def run(scenario, **options):
     async def main(clock):
-        bench = Bench(clock, store=FileStore(FOLDER), profiles=PROFILES, **options)
+        bench = Bench(clock, store=JournalStore(FOLDER, clock), profiles=PROFILES, **options)
         bench.cp.restore()
         await scenario(bench)
         if bench._task is not None:

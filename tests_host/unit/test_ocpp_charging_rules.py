@@ -188,9 +188,9 @@ def test_repeated_profile_writes_nothing():
     class Counting(RamStore):
         writes = 0
 
-        def put(self, name, value):
+        def put(self, name, value, urgent=True):
             self.writes += 1
-            super().put(name, value)
+            super().put(name, value, urgent)
 
     site = Site(store=Counting())
     site.put(1, relative(1, periods="0:7.5 60:8"))
@@ -334,10 +334,10 @@ def test_purge_on_a_storage_that_fails():
     class Broken(RamStore):
         broken = False
 
-        def put(self, name, value):
+        def put(self, name, value, urgent=True):
             if self.broken:
                 raise OSError(5)
-            super().put(name, value)
+            super().put(name, value, urgent)
 
     site = Site(store=Broken())
     site.begin()
@@ -377,11 +377,11 @@ def test_power_cut_between_two_writes():
     class Cut(RamStore):
         left = 1000
 
-        def put(self, name, value):
+        def put(self, name, value, urgent=True):
             if not self.left:
                 raise OSError(5)
             self.left -= 1
-            super().put(name, value)
+            super().put(name, value, urgent)
 
     for writes in range(3):
         store = Cut()
@@ -454,10 +454,10 @@ def test_start_whose_profile_cannot_be_stored():
     class Full(RamStore):
         full = False
 
-        def put(self, name, value):
+        def put(self, name, value, urgent=True):
             if self.full:
                 raise OSError(28)
-            super().put(name, value)
+            super().put(name, value, urgent)
 
     site = Site(store=Full())
     row = start_profile(site, relative(1, TX, "0:6"))

@@ -197,10 +197,10 @@ def test_profile_that_cannot_be_stored_is_no_session():
     async def scenario(b):
         put_value = b.store.put
 
-        def full(name, value):
+        def full(name, value, urgent=True):
             if name.startswith("profile"):
                 raise OSError(28)
-            put_value(name, value)
+            put_value(name, value, urgent)
 
         await b.online(supervised=True)
         await b.plug()

@@ -167,10 +167,10 @@ def test_fault_hides_unavailable():
 
 def test_availability_that_cannot_be_stored_changes_nothing():
     class Broken(RamStore):
-        def put(self, name, value):
+        def put(self, name, value, urgent=True):
             if name == "inoperative":
                 raise OSError(28)
-            super().put(name, value)
+            super().put(name, value, urgent)
 
     async def scenario(b):
         await b.online()

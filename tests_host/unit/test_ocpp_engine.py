@@ -564,7 +564,7 @@ def test_restart_while_the_vehicle_of_an_ended_session_is_there():
         await b.plug()
         await b.charging()
         b.connector.stop("HardReset")
-        await b.until(lambda: "StopTransaction" in b.csms.story() and not b.cp.outbox.queue)
+        await b.until(lambda: "StopTransaction" in b.csms.story() and not b.store.pending())
         await b.cp.close()
 
     async def second(b):
@@ -719,7 +719,8 @@ def test_power_cut_with_the_vehicle_still_there_or_gone():
             b.start()
             await b.until(lambda: "StopTransaction" in b.csms.story())
             await asyncio.sleep_ms(3000)
-            assert b.csms.story() == ["BootNotification", "Finishing", "SessionSummary", "StopTransaction"]
+            story = [name for name in b.csms.story() if name != "MeterValues"]
+            assert story == ["BootNotification", "Finishing", "SessionSummary", "StopTransaction"]
             b.evse.is_plugged = is_there
             if is_there:
                 await asyncio.sleep_ms(3000)
@@ -730,6 +731,190 @@ def test_power_cut_with_the_vehicle_still_there_or_gone():
 
         run(first, store=store)
         run(second, store=store)
+
+
+def resumed(b, **more):
+    b.evse.is_plugged = None
+    b.cp.restore("PowerLoss", True, **more)
+    b.start()
+
+
+async def charged_and_cut(b):
+    await b.online()
+    await b.plug()
+    await b.charging()
+    await asyncio.sleep_ms(75_000)
+
+
+def test_resumed_after_a_power_cut():
+    store = RamStore()
+    before = {}
+
+    async def first(b):
+        await charged_and_cut(b)
+        before["wh"], before["extra"] = b.connector.transaction.meter_last, b.connector.transaction.extra
+        before["utc"] = b.clock.utc()
+
+    async def second(b):
+        b.csms.next_tx = 900
+        resumed(b)
+        await b.until(lambda: b.csms.story() == ["BootNotification", "Preparing"])
+        await asyncio.sleep_ms(5000)
+        assert not b.evse.permitted and b.connector.transaction.id == 130  # nobody knows yet whether it is there
+        b.evse.is_plugged = True
+        await b.until(lambda: b.evse.permitted)
+        assert b.evse.mwh == before["extra"]
+        await b.until(lambda: b.csms.story()[-1] == "Charging")
+        await asyncio.sleep_ms(35_000)
+        b.cp.swipe("OTHER")
+        await asyncio.sleep_ms(1000)
+        assert b.evse.permitted
+        b.cp.swipe("tag1")
+        assert not b.evse.permitted
+        await b.until(lambda: "StopTransaction" in b.csms.story())
+        story = [name for name in b.csms.story() if name not in ("MeterValues", "Authorize")]
+        assert story == ["BootNotification", "Preparing", "Charging", "SessionSummary", "Finishing", "StopTransaction"]
+        stop = b.csms.calls("StopTransaction")[0]
+        assert stop["transactionId"] == 130 and stop["reason"] == "Local" and stop["idTag"] == "tag1"
+        assert before["wh"] + 30 <= stop["meterStop"] <= before["wh"] + 42  # 1 Wh a second, none for the dark
+        values = [int(v["meterValue"][0]["sampledValue"][0]["value"]) for v in b.csms.calls("MeterValues")[-3:]]
+        assert values == sorted(values) and values[-1] == stop["meterStop"]
+        assert all(v["transactionId"] == 130 for v in b.csms.calls("MeterValues"))
+        times = [at(v) for v in b.csms.calls("MeterValues")[-4:]] + [stop["timestamp"]]
+        assert times == sorted(times)
+        assert b.hooks.resumed_ids == [1] and "VehicleInfo" not in b.csms.story()
+        await asyncio.sleep_ms(1000)
+        assert store.get("tx1") is None and store.pending() == []
+
+    run(first, store=store)
+    run(second, store=store)
+
+
+def test_resumed_and_stopped_from_far_before_the_vehicle_is_known():
+    store = RamStore()
+
+    async def second(b):
+        resumed(b)
+        await b.until(lambda: b.csms.story() == ["BootNotification", "Preparing"])
+        uid = b.csms.call("RemoteStopTransaction", {"transactionId": 130})
+        await b.until(lambda: "StopTransaction" in b.csms.story())
+        assert b.csms.answer_to(uid) == {"status": "Accepted"} and b.evse.switches == []
+        b.evse.is_plugged = True
+        await asyncio.sleep_ms(3000)
+        assert b.evse.switches == [] and b.csms.calls("StopTransaction")[0]["reason"] == "Remote"
+
+    run(charged_and_cut, store=store)
+    run(second, store=store)
+
+
+def test_not_resumed_when_the_vehicle_left_or_stays_unknown():
+    for state in (False, None):
+        store = RamStore()
+
+        async def second(b, state=state):
+            resumed(b)
+            await asyncio.sleep_ms(3000)
+            b.evse.is_plugged = state
+            await b.until(lambda: "StopTransaction" in b.csms.story(), 70_000)
+            assert b.csms.calls("StopTransaction")[0]["reason"] == "PowerLoss" and b.evse.switches == []
+            assert b.csms.story().count("SessionSummary") == 1
+            b.evse.is_plugged = False
+            await b.until(lambda: b.csms.story()[-1] == "Available")
+
+        run(charged_and_cut, store=store)
+        run(second, store=store)
+
+
+def test_resumed_offline_with_its_start_still_queued():
+    store = RamStore()
+
+    async def first(b):
+        await b.online()
+        await b.plug()
+        b.csms.listening = False
+        b.csms.drop()
+        await asyncio.sleep_ms(500)
+        b.connector.claim("TAG1")
+        await b.until(lambda: b.evse.permitted)
+        await asyncio.sleep_ms(75_000)
+
+    async def second(b):
+        b.csms.t0 += 3600
+        b.csms.listening = False
+        resumed(b)
+        b.evse.is_plugged = True
+        await b.until(lambda: b.evse.permitted)
+        await asyncio.sleep_ms(15_000)
+        b.csms.listening = True
+        await b.until(lambda: "MeterValues" in b.csms.story() and b.store.pending() == [], 600_000)
+        b.cp.swipe("TAG1")
+        await b.until(lambda: "StopTransaction" in b.csms.story())
+        story = [name for name in b.csms.story() if name not in ("MeterValues", "VehicleInfo")]
+        assert story.count("StartTransaction") == 1 and story[-3:] == ["SessionSummary", "Finishing", "StopTransaction"]
+        times = [b.csms.calls("StartTransaction")[0]["timestamp"]] + [at(v) for v in b.csms.calls("MeterValues")]
+        assert times == sorted(times), times
+        assert {v["transactionId"] for v in b.csms.calls("MeterValues")} == {130}
+        assert b.csms.calls("StopTransaction")[0]["transactionId"] == 130
+
+    run(first, store=store)
+    run(second, store=store)
+
+
+def test_refused_tag_is_not_resumed():
+    store = RamStore()
+
+    async def first(b):
+        b.csms.answers["StartTransaction"] = {"transactionId": 130, "idTagInfo": {"status": "Invalid"}}
+        await b.online()
+        await b.plug()
+        b.csms.call("RemoteStartTransaction", {"idTag": "T"})
+        await b.until(lambda: "SuspendedEVSE" in b.csms.story())
+        await asyncio.sleep_ms(75_000)
+
+    async def second(b):
+        resumed(b)
+        b.evse.is_plugged = True
+        await b.until(lambda: "StopTransaction" in b.csms.story())
+        assert b.evse.switches == [] and b.csms.calls("StopTransaction")[0]["reason"] == "PowerLoss"
+
+    run(first, store=store, config={"StopTransactionOnInvalidId": "false"})
+    run(second, store=store, config={"StopTransactionOnInvalidId": "false"})
+
+
+def test_resumed_only_if_the_meter_goes_on_from_its_checkpoint():
+    for spoil in ("meter", "raise"):
+        store = RamStore()
+
+        async def second(b, spoil=spoil):
+            if spoil == "meter":
+                b.evse.energy_wh = lambda: 100_000  # a register of its own, which has run on
+            else:
+                b.evse.session_begin = None
+            resumed(b)
+            b.evse.is_plugged = True
+            await b.until(lambda: "StopTransaction" in b.csms.story())
+            stop = b.csms.calls("StopTransaction")[0]
+            assert b.evse.switches == [] and stop["reason"] == "PowerLoss" and 60 <= stop["meterStop"] <= 80
+
+        run(charged_and_cut, store=store)
+        run(second, store=store)
+
+
+def test_a_supply_that_breaks_down_under_the_load_does_not_resume_for_ever():
+    store = RamStore()
+    ends = []
+
+    async def again(b):
+        resumed(b)
+        b.evse.is_plugged = True
+        await b.until(lambda: b.evse.permitted or "StopTransaction" in b.csms.story())
+        await asyncio.sleep_ms(1000)
+        ends.append("StopTransaction" in b.csms.story())
+
+    run(charged_and_cut, store=store)
+    run(again, store=store)
+    run(again, store=store)
+    assert ends == [False, True]
 
 
 def test_unknown_plug_state_starts_nothing_and_ends_nothing():
@@ -792,11 +977,11 @@ class Failing(RamStore):
         self._method = method
         self._error = error
 
-    def append(self, text):
-        return self._do("append", super().append, text)
+    def append(self, *words):
+        return self._do("append", super().append, *words)
 
-    def put(self, name, value):
-        return self._do("put", super().put, name, value)
+    def put(self, *words):
+        return self._do("put", super().put, *words)
 
     def _do(self, method, action, *words):
         if method == self._method and self.left > 0:

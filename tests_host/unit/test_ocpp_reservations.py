@@ -7,11 +7,11 @@ import binascii
 import os
 
 from cold import cold
-from fakes import virtual_run
+from fakes import FakeClock, virtual_run
 from scripted_csms import T0, Bench
 
+from ocpp16.journal_store import JournalStore
 from ocpp16.ramstore import RamStore
-from ocpp16.store import FileStore
 from ocpp16.timestamp import format_utc
 
 R = cold("ocpp16.reservations")
@@ -421,7 +421,8 @@ def test_group_from_list_or_cache_is_known_at_once():
         await b.until(lambda: b.csms.calls("StartTransaction"), 600_000)
         assert b.csms.calls("StartTransaction")[0]["reservationId"] == 1
 
-    run(scenario, store=FileStore(FOLDER), config={"LocalPreAuthorize": "true", "AllowOfflineTxForUnknownId": "true"})
+    config = {"LocalPreAuthorize": "true", "AllowOfflineTxForUnknownId": "true"}
+    run(scenario, store=JournalStore(FOLDER, FakeClock()), config=config)
 
 
 def test_fault_ends_the_reservation():
@@ -556,10 +557,10 @@ class Broken(RamStore):
 
     broken = False
 
-    def put(self, name, value):
+    def put(self, name, value, urgent=True):
         if self.broken and name == "reservations":
             raise OSError(28)
-        super().put(name, value)
+        super().put(name, value, urgent)
 
 
 def test_storage_that_fails():

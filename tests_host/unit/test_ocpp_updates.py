@@ -437,12 +437,12 @@ class CutStore(RamStore):
         super().__init__()
         self.at, self.after, self.cut, self.writes = at, after, cut, 0
 
-    def put(self, name, value):
+    def put(self, name, value, urgent=True):
         self.writes += name == "update"
         mine = name == "update" and self.writes == self.at
         if mine and not self.after:
             self.cut()
-        super().put(name, value)
+        super().put(name, value, urgent)
         if mine:
             self.cut()
 

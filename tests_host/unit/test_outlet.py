@@ -13,6 +13,7 @@ from charger.metering import Meter
 from charger.outlet import Lasting
 from charger.plug import Plug
 from charger.settings import Settings
+from ocpp16.transaction import Transaction
 
 STEP = 20
 
@@ -213,7 +214,7 @@ class Bench:
 
     def charge(self):
         self.plug()
-        self.connector.transaction = object()
+        self.connector.transaction = Transaction(1, "T", 1, 0)
         self.outlet.session_begin(self.connector.transaction)
         self.outlet.permit(True)
         self.go(4000)
@@ -269,8 +270,17 @@ def test_energy_is_that_of_the_time_between_on_and_off():
     assert bench.meter.session_mwh == total
     assert bench.outlet.energy_wh() == total // 1000
     assert bench.outlet.sample("Energy.Active.Import.Register") == (str(total // 1000), "Wh")
-    bench.outlet.session_begin(None)
+    bench.outlet.session_begin(Transaction(2, "T", 1, 0))
     assert bench.outlet.energy_wh() == 0
+
+
+def test_session_register_goes_on_after_a_power_cut():
+    bench = Bench()
+    tx = Transaction(1, "T", 1, 0)
+    tx.extra = [123_456, None]
+    bench.outlet.session_begin(tx)
+    assert bench.outlet.energy_wh() == 123
+    bench.charge()
 
 
 def test_lifetime_register_on_request():
@@ -278,7 +288,7 @@ def test_lifetime_register_on_request():
     bench.meter.lifetime_mwh = 5_000_000
     bench.charge().go(36_000)
     assert bench.outlet.energy_wh() >= 5_022
-    bench.outlet.session_begin(None)
+    bench.outlet.session_begin(Transaction(2, "T", 1, 0))
     assert bench.outlet.energy_wh() >= 5_022 and bench.meter.session_mwh == 0
 
 

@@ -52,7 +52,7 @@ def send(cp, message, wanted):
         statuses = cold("ocpp16.statuses")
         for n in wanted:
             status = cp.connectors[n - 1].announce() if n else statuses.of_zero(cp)
-            if [call for call in cp.outbox.queue if call.kind == KIND_STATUS and call.tx == n]:
+            if [call for call in cp.outbox.tail if call.kind == KIND_STATUS and call.tx == n]:
                 statuses.tell(cp, n, status)  # not before an older one
             else:
                 cp.outbox.direct(message, statuses.text_of(cp, n, status))
