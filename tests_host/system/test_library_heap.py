@@ -32,7 +32,7 @@ from clock import Clock
 from log import Log
 from ocpp16 import ChargePoint
 from ocpp16.dial import dialer
-from ocpp16.store import FileStore
+from ocpp16.journal_store import JournalStore
 
 class Outlet:
     on = False
@@ -57,7 +57,8 @@ async def watch():
 
 clock = Clock()
 charge_point = ChargePoint(
-    clock, FileStore("data"), Log(clock, print), [Outlet()], {"chargePointVendor": "V", "chargePointModel": "M"},
+    clock, JournalStore("data", clock), Log(clock, print), [Outlet()],
+    {"chargePointVendor": "V", "chargePointModel": "M"},
     dialer(sys.argv[1], "CP-1"), profiles=PROFILES,
     config_defaults={"LocalAuthListMaxLength": "1000", "MeterValueSampleInterval": "2"},
 )
