@@ -109,7 +109,8 @@ class Connector:
             elif tx.allowed_wh is not None and evse.energy_wh() >= tx.allowed_wh:
                 _session().refuse(self, tx)
         if self.id_tag is not None:
-            if plugged and self.transaction is None and evse.fault() is None:
+            ending = self.cp.installing or self.cp.closing
+            if plugged and self.transaction is None and evse.fault() is None and not ending:
                 if self.cp.hooks.may_start(self):
                     _session().begin(self, now)
             elif now - self.claimed_at >= config.get("ConnectionTimeOut") * 1000:

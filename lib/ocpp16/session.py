@@ -216,6 +216,8 @@ def end(connector, tx):
 
 def _opener(connector, tx):
     """The id tag for which the plug stays locked: the tag was refused, or the cable is to stay. None: it is opened."""
+    if not getattr(connector.evse, "has_lock", False):
+        return None
     if tx.reason == "DeAuthorized" or (
         tx.reason == "EVDisconnected" and not connector.cp.config.get("UnlockConnectorOnEVSideDisconnect")
     ):

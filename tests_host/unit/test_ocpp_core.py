@@ -274,6 +274,20 @@ def test_cable_is_released_when_the_vehicle_has_gone():  # TC_005_1
     run(scenario, evse=LockedEvse)
 
 
+def test_without_a_lock_no_tag_is_kept_for_it():
+    async def scenario(b):
+        await b.online()
+        for count in (1, 2):
+            b.evse.is_plugged = True
+            b.cp.swipe("TAG1")
+            await b.until(lambda count=count: states(b, 1).count("Charging") == count)
+            b.evse.is_plugged = False
+            await b.until(lambda: states(b, 1)[-1] == "Available")
+        assert len(b.csms.calls("StopTransaction")) == 2
+
+    run(scenario)
+
+
 def test_refused_tag_gets_its_cable_back():
     async def scenario(b):
         b.csms.answers["StartTransaction"] = {"transactionId": 5, "idTagInfo": {"status": "Blocked"}}
@@ -322,6 +336,27 @@ def test_fixed_cable_cannot_be_told_otherwise():
         assert b.cp.config.get("UnlockConnectorOnEVSideDisconnect") is False
 
     run(scenario)
+
+
+# -- the end of the program
+
+
+def test_nothing_starts_while_firmware_is_installed_or_the_program_ends():
+    for name in ("installing", "closing"):
+
+        async def scenario(b, name=name):
+            await b.online()
+            await status_of(b, "RemoteStartTransaction", idTag="T")
+            await b.until(lambda: states(b, 1)[-1] == "Preparing")
+            setattr(b.cp, name, True)
+            b.evse.is_plugged = True
+            await settle(2000)
+            assert not b.csms.calls("StartTransaction") and not b.evse.permitted
+            assert await status_of(b, "RemoteStartTransaction", idTag="T") == "Rejected"
+            setattr(b.cp, name, False)
+            await b.until(lambda: states(b, 1)[-1] == "Charging")
+
+        run(scenario)
 
 
 # -- reset (rules 9.2)
@@ -537,3 +572,43 @@ def test_the_only_connector_waits_for_its_tag():
         assert states(b, 1) == ["Available", "Preparing"]
 
     run(scenario, config={"ConnectionTimeOut": "20"})
+
+
+# -- two connectors
+
+
+def test_two_sessions_that_began_offline_keep_their_numbers():
+    for ids in ((7, 7), (-1, 0), (131, 130)):
+
+        async def scenario(b, ids=ids):
+            b.start()
+            await b.until(lambda: states(b, 2) == ["Available"])
+            b.csms.answers["StartTransaction"] = [
+                {"transactionId": number, "idTagInfo": {"status": "Accepted"}} for number in ids
+            ]
+            b.csms.listening = False
+            b.csms.drop()
+            for evse, tag in zip(b.evses, ("A", "B")):
+                await settle()
+                evse.is_plugged = True
+                await settle()
+                b.cp.swipe(tag)
+                await b.until(lambda evse=evse: evse.evse_ready())
+            await settle(25_000)
+            b.cp.swipe("A")  # its session ends before anybody has a number
+            await b.until(lambda: b.cp.connectors[0].transaction is None)
+            assert b.evses[1].permitted
+            b.csms.listening = True
+            await b.until(lambda: len(b.csms.calls("StopTransaction")) == 1, 400_000)
+            assert [p["connectorId"] for p in b.csms.calls("StartTransaction")] == [1, 2]
+            assert b.csms.calls("StopTransaction")[0]["transactionId"] == ids[0]
+            assert b.csms.calls("StopTransaction")[0]["idTag"] == "A"
+            assert await status_of(b, "RemoteStopTransaction", transactionId=ids[1]) == "Accepted"
+            await b.until(lambda: len(b.csms.calls("StopTransaction")) == 2)
+            assert b.csms.calls("StopTransaction")[1]["transactionId"] == ids[1]
+            values = b.csms.calls("MeterValues")
+            assert {p["connectorId"] for p in values} == {1, 2}
+            for payload in values:
+                assert payload["transactionId"] == ids[payload["connectorId"] - 1], payload
+
+        run(scenario, connectors=2, config={"AllowOfflineTxForUnknownId": "true"})
