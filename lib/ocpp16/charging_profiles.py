@@ -85,14 +85,15 @@ def clear(cp, connector_id=None, purpose=None, level=None, profile_id=None):
     return found
 
 
-def plans(cp, rows, connectors, t, timed):
-    """(charging_limits, Plans of these connectors, Plan of the charge point), with time 0 now.
+def plans(cp, limits, connectors, t, timed):
+    """(Plans of these connectors, Plan of the charge point), with time 0 now.
 
-    t -- now, in Unix seconds, or in seconds of uptime (timed is False). The rows are changed: their times count from
-    now, so that the device calculates with small integers, which cost no memory.
+    limits -- module charging_limits, loaded before: code wants memory in one piece
+    t -- now, in Unix seconds, or in seconds of uptime (timed is False). The times of the rows count from now then, so
+    that the device calculates with small integers, which cost no memory.
     """
-    limits = cold("ocpp16.charging_limits")
     fall_back = cp.config.get("TxDefaultAfterTxProfile", True)
+    rows = list(load(cp).values())
     for row in rows:
         for i in (6, 8, 9):
             if row[i] is not None:
@@ -109,7 +110,7 @@ def plans(cp, rows, connectors, t, timed):
         if began is not None:
             began -= t
         out.append(limits.Plan(rows, connector.id, began, timed, fall_back))
-    return limits, out, limits.Plan(rows, 0, 0, timed)
+    return out, limits.Plan(rows, 0, 0, timed)
 
 
 def evaluate(cp, now):
@@ -117,7 +118,6 @@ def evaluate(cp, now):
 
     A limit below the least that the hardware can give is (0, 0): it pauses.
     """
-    rows = list(load(cp).values())
     t = cp.clock.utc_at(now)
     timed = t is not None
     if not timed:
@@ -126,7 +126,8 @@ def evaluate(cp, now):
     change = None
     busy = [connector for connector in cp.connectors if connector.transaction is not None]
     if busy:
-        limits, made, cap = plans(cp, rows, busy, t, timed)
+        limits = cold("ocpp16.charging_limits")
+        made, cap = plans(cp, limits, busy, t, timed)
         shares, change = limits.applied(made, cap)
         for connector, (ma, w) in zip(busy, shares):
             _, _, mv, least_ma = connector.evse.limits()

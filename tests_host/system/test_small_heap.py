@@ -93,7 +93,7 @@ async def test_charging_profiles_in_a_session(tmp_path: Path) -> None:
     async with _rig(tmp_path, ocpp={"MeterValueSampleInterval": "1"}) as rig:
         await rig.plug(max_current=30)
         await rig.start_session()
-        for level in range(3):
+        for level in range(9):
             periods = [{"startPeriod": n, "limit": 6.7 + (n + level) % 3} for n in range(24)]
             profile = {
                 "chargingProfileId": level,

@@ -96,7 +96,7 @@ class Site:
             answer = getattr(cold("ocpp16.profiles.smart_charging"), "on_" + action)(self, payload)
         except OcppError as exc:
             return exc.code
-        return json.loads(answer) if isinstance(answer, str) else answer
+        return json.loads("".join(answer)) if isinstance(answer, list) else answer
 
     def put(self, number, profile):
         """Status of SetChargingProfile."""

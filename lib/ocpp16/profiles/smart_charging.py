@@ -46,7 +46,10 @@ def on_ClearChargingProfile(cp, payload):
 
 
 def on_GetCompositeSchedule(cp, payload):
-    """JSON text: the limits are decimal numbers, which the port would print with 16 digits."""
+    """Pieces of JSON text: the limits are decimal numbers, which the port would print with 16 digits.
+
+    What is done with goes at once: profiles may be as large as all of the code for them.
+    """
     number, duration, unit = payload["connectorId"], payload["duration"], payload.get("chargingRateUnit")
     allows = cold("ocpp16.charging_check").allows
     if unit is None:
@@ -54,12 +57,13 @@ def on_GetCompositeSchedule(cp, payload):
     t = cp.clock.utc()
     if number > len(cp.connectors) or duration == 0 or t is None or not allows(cp.config.get, unit):
         return {"status": "Rejected"}
+    allows = None
     chosen = [cp.connectors[number - 1]] if number else cp.connectors
     share = 1
     if number:  # of a connector without a transaction: what it would get if one started now
         share = sum([c.transaction is not None or c is chosen[0] for c in cp.connectors])
-    profiles = cold("ocpp16.charging_profiles")
-    limits, made, cap = profiles.plans(cp, list(profiles.load(cp).values()), chosen, t, True)
+    limits = cold("ocpp16.charging_limits")
+    made, cap = cold("ocpp16.charging_profiles").plans(cp, limits, chosen, t, True)
     periods, duration = limits.composite(
         made,
         cap,
@@ -69,12 +73,14 @@ def on_GetCompositeSchedule(cp, payload):
         unit,
         [connector.evse.limits()[:3] for connector in chosen],
     )
-    items = []
+    made = cap = limits = None
+    pieces = [
+        '{"status":"Accepted","connectorId":%d,"scheduleStart":"%s","chargingSchedule":'
+        '{"duration":%d,"chargingRateUnit":"%s","chargingSchedulePeriod":[' % (number, format_utc(t), duration, unit)
+    ]
     for i in range(0, len(periods), 2):
         limit = periods[i + 1]
-        items.append('{"startPeriod":%d,"limit":%s}' % (periods[i], fixed(limit, 1, 1 if limit % 10 else 0)))
-    return (
-        '{"status":"Accepted","connectorId":%d,"scheduleStart":"%s","chargingSchedule":'
-        '{"duration":%d,"chargingRateUnit":"%s","chargingSchedulePeriod":[%s]}}'
-        % (number, format_utc(t), duration, unit, ",".join(items))
-    )
+        piece = '{"startPeriod":%d,"limit":%s}' % (periods[i], fixed(limit, 1, 1 if limit % 10 else 0))
+        pieces.append("," + piece if i else piece)
+    pieces.append("]}}")
+    return pieces
