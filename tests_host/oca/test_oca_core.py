@@ -410,6 +410,28 @@ async def test_tc_032_2_power_failure(cp: Charger) -> None:
     assert stop.payload["transactionId"] == transaction and "idTag" not in stop.payload
 
 
+@oca(ocpp=QUICK_SAMPLES, settings={"vehicle.resume_after_power_loss": True})
+async def test_tc_032_2_power_failure_resumed(cp: Charger) -> None:
+    """The transaction goes on, and its tag ends it."""
+    await cp.plug()
+    await cp.swipe(TAG)
+    transaction = await cp.started()
+    await cp.wait_new("MeterValues(Sample.Periodic)", 2, cp.mark())
+    mark = cp.mark()
+    await cp.restart_firmware()
+    boot = await cp.wait_label("BootNotification", mark)
+    after = await cp.wait_call("StatusNotification", since=boot.n, connectorId=1)
+    assert after.payload["status"] in ("Preparing", "Finishing", "Charging"), after
+    await cp.wait_label("StatusNotification(1 Charging)", boot.n)
+    await cp.wait_output(True)
+    [sample] = await cp.wait_new("MeterValues(Sample.Periodic)", 1, boot.n)
+    assert sample.payload["transactionId"] == transaction
+    await cp.swipe(TAG)
+    stop = await cp.stopped("Local", transaction)
+    assert stop.payload["idTag"] == TAG
+    assert cp.calls(mark).count("StopTransaction(Local)") == 1 and "StartTransaction" not in cp.calls(mark)
+
+
 @oca(connectors=2)
 async def test_tc_034_power_failure_with_unavailable(cp: Charger) -> None:
     assert await cp.call("ChangeAvailability", {"connectorId": 0, "type": "Inoperative"}) == ACCEPTED
