@@ -111,6 +111,20 @@ async def test_tc_005_2_unplugged_stops_stays_locked(cp: Charger) -> None:
 
 
 @oca(board={"lock": True})
+async def test_tc_005_2_with_a_lock(cp: Charger) -> None:
+    """The cable stays locked in until the central system opens it."""
+    await cp.set("StopTransactionOnEVSideDisconnect", "true")
+    await cp.set("UnlockConnectorOnEVSideDisconnect", "false")
+    transaction = await cp.charging()
+    await cp.sim.cmd("unplug")
+    await cp.stopped("EVDisconnected", transaction)
+    await cp.settled()
+    assert (await cp.sim.state())["bolt"] is True
+    assert await _unlock(cp) == "Unlocked"
+    await cp.sim.wait_state(lambda state: state["bolt"] is False)
+
+
+@oca(board={"lock": True})
 async def test_tc_005_3_unplugged_goes_on(cp: Charger) -> None:
     for key in ("StopTransactionOnEVSideDisconnect", "UnlockConnectorOnEVSideDisconnect"):
         await cp.set(key, "false")
