@@ -61,7 +61,7 @@ class Configuration:
         keys -- list of str from the request; None or empty: all that can be read. A key asked for twice comes once.
         Raises OcppError when more are asked for than can be served.
         """
-        return cold("ocpp16.config_edit").answer(self, keys)
+        return cold("ocpp16.config_answer").answer(self, keys)
 
     def on_change(self, key, callback):
         """Have callback(key, value) called after each change; what it raises is logged and goes no further."""

@@ -1,17 +1,13 @@
-"""The table of configuration keys: checks of values, and the two answers. A cold module.
+"""The table of configuration keys: checks of values, and ChangeConfiguration. A cold module.
 
-Source: OCPP 1.6 edition 2, sections 5.3 (ChangeConfiguration), 5.8 (GetConfiguration) and 9, with errata.
+Source: OCPP 1.6 edition 2, sections 5.3 and 9, with errata.
 
 Which keys exist is decided by the rows passed in (see config_keys), what a row says by config_rows.
 A csl has at most as many items as the key with `MaxLength` after its name says, where that exists.
 """
 
-import json
-
 from cold import cold
 from micropython import const
-
-from .errors import OcppError
 
 rows = cold("ocpp16.config_rows")
 
@@ -21,21 +17,16 @@ NOT_SUPPORTED = "NotSupported"
 REBOOT_REQUIRED = "RebootRequired"
 
 _MAX_VALUE = const(500)  # OCPP 1.6 edition 2, section 7.28 and ChangeConfiguration.req
-_MAX_ASKED = const(250)  # keys in one GetConfiguration: far above GetConfigurationMaxKeys, it bounds the work
 
 _ROTATIONS = ("NotApplicable", "Unknown", "RST", "RTS", "SRT", "STR", "TRS", "TSR")
 
 
 class Table:
-    """The rows of a Configuration, while it is worked on."""
+    """The rows of a Configuration, while it is worked on. Nothing is copied: the heap may be small."""
 
     def __init__(self, config):
         self.config = config
         self._rows = config.rows()
-        self.values = {}  # canonical name: typed value
-        for name, _, kind, default, _, _ in rows.each(self._rows):
-            if name not in self.values:
-                self.values[name] = rows.typed(kind, config.texts.get(name, default))
 
     def row(self, name):
         """The columns of a key. ValueError if it does not exist."""
@@ -44,14 +35,17 @@ class Table:
             raise ValueError(name)
         return columns
 
+    def value(self, name, default=None):
+        """Typed value in use."""
+        columns = rows.find(self._rows, name)
+        return default if columns is None else rows.typed(columns[2], self.config.texts.get(name, columns[3]))
+
     def canonical(self, key):
         """The spelling of the table for a key in any letter case (CiString50), or None."""
-        if key in self.values:
-            return key
         lower = key.lower()
-        for name in self.values:
-            if len(name) == len(key) and name.lower() == lower:
-                return name
+        for columns in rows.each(self._rows):
+            if len(columns[0]) == len(key) and columns[0].lower() == lower:
+                return columns[0]
         return None
 
     def adopt(self, texts, stored):
@@ -60,16 +54,16 @@ class Table:
             texts = {} if texts is None else {"(all)": None}
         left = set(texts)
         for read_only in (True, False):
-            for name in self.values:
-                row = name in left and self.row(name)
-                if not row or (row[1] == "R") != read_only or (stored and read_only):
+            for name in sorted(left, key=str):
+                row = rows.find(self._rows, name) if type(name) is str else None
+                if row is None or (row[1] == "R") != read_only or (stored and read_only):
                     continue
                 try:
-                    self.values[name] = self.checked(row, texts[name])
+                    value = self.checked(row, texts[name])
                 except ValueError:
                     continue
                 left.remove(name)
-                self.config.texts[name] = rows.text_of(self.values[name])
+                self.config.texts[name] = rows.text_of(value)
                 if stored:
                     self.config.stored[name] = self.config.texts[name]
         self.config.ignored += len(left)
@@ -83,7 +77,7 @@ class Table:
             raise ValueError
         value = rows.typed(kind, text)
         if kind == "csl":
-            most = self.values.get(name + "MaxLength")
+            most = self.value(name + "MaxLength")
             if most is not None and len(value) > most:
                 raise ValueError
             if check[0] == "=":
@@ -105,7 +99,7 @@ class Table:
                 subject, _, rotation = item.partition(".")
                 if not subject.isdigit() or str(int(subject)) != subject or rotation not in _ROTATIONS:
                     raise ValueError
-                if int(subject) > self.values.get("NumberOfConnectors", 1):
+                if int(subject) > self.value("NumberOfConnectors", 1):
                     raise ValueError
             elif check != "-" and item not in allowed:
                 raise ValueError
@@ -113,21 +107,18 @@ class Table:
                 raise ValueError
             seen.add(subject)
 
-    def use(self, name, value):
-        """Use a checked value from now on, and tell who listens."""
-        config = self.config
-        if value == self.values[name]:
-            return
-        self.values[name] = value
-        config.texts[name] = rows.text_of(value)
-        config.values.pop(name, None)
-        for key, callback in config.listeners:
-            if key == name:
-                try:
-                    callback(name, value)
-                except Exception as exc:  # noqa: BLE001 - the value is stored: others and the answer must not suffer
-                    if config.log:
-                        config.log.error("config", exc)
+
+def _use(config, name, value):
+    """Use a checked value from now on, and tell who listens."""
+    config.texts[name] = rows.text_of(value)
+    config.values.pop(name, None)
+    for key, callback in config.listeners:
+        if key == name:
+            try:
+                callback(name, value)
+            except Exception as exc:  # noqa: BLE001 - the value is stored: others and the answer must not suffer
+                if config.log:
+                    config.log.error("config", exc)
 
 
 def fill(config, defaults, stored):
@@ -151,7 +142,9 @@ def change(config, key, text):
     except ValueError:
         return REJECTED
     text = rows.text_of(value)
-    if value != table.values[name] or config.stored.get(name, text) != text:
+    is_new = value != table.value(name)
+    table = None  # storing needs room, too
+    if is_new or config.stored.get(name, text) != text:
         stored = dict(config.stored)
         stored[name] = text
         try:
@@ -161,7 +154,8 @@ def change(config, key, text):
                 config.log.error("config", exc)
             return REJECTED
         config.stored = stored
-        table.use(name, value)
+        if is_new:
+            _use(config, name, value)
     return REBOOT_REQUIRED if row[5] else ACCEPTED
 
 
@@ -169,46 +163,9 @@ def set_internal(config, key, text):
     """See Configuration.set_internal."""
     table = Table(config)
     try:
-        table.use(key, table.checked(table.row(key), text))
+        value = table.checked(table.row(key), text)
+        if value != table.value(key):
+            _use(config, key, value)
     except ValueError:
         return False
     return True
-
-
-def answer(config, keys):
-    """See Configuration.get_configuration. The entries come in the order they were asked for."""
-    wanted = {}  # lower case: its entry; (), while there is none
-    if keys:
-        if len(keys) > _MAX_ASKED:
-            raise OcppError("OccurenceConstraintViolation", "key: more than %d" % _MAX_ASKED)
-        for key in keys:
-            wanted[key.lower()] = ()
-    known = set()
-    parts = []
-    for name, access, _, default, _, _ in rows.each(config.rows()):
-        if name in known or (keys and name.lower() not in wanted) or (not keys and access == "W"):
-            continue
-        known.add(name)
-        text = '{"key":"%s","readonly":%s' % (name, "true" if access == "R" else "false")
-        if access != "W":
-            text += ',"value":' + json.dumps(config.texts.get(name, default))
-        if keys:
-            wanted[name.lower()] = text + "}"
-        else:
-            parts.append((",%s}" if parts else "%s}") % text)
-    unknown = []
-    for key in keys or ():
-        entry = wanted.pop(key.lower(), None)
-        if entry == ():
-            unknown.append(key)
-        elif entry:
-            parts.append("," + entry if parts else entry)
-    if parts or not unknown:
-        parts.insert(0, '{"configurationKey":[')
-        parts.append("]," if unknown else "]")
-    else:
-        parts.append("{")
-    if unknown:
-        parts.append('"unknownKey":' + json.dumps(unknown, separators=(",", ":")))
-    parts.append("}")
-    return parts

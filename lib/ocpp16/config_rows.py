@@ -20,21 +20,30 @@ def value_of(config, key):
 
 def find(rows, name):
     """The columns of a key in the spelling of the table, or None."""
-    for text in rows:
-        start = text.find("\n" + name + " ") + 1
-        if start or text.startswith(name + " "):
-            return _columns(_line(text, start)[0])
-    return None
+    where = _position(rows, name)
+    return None if where is None else _columns(_line(rows[where[0]], where[1])[0])
 
 
-def each(rows):
-    """The columns of every row."""
-    for text in rows:
+def each(rows, once=False):
+    """The columns of every row. once -- only of the first with its name."""
+    for number, text in enumerate(rows):
         start = 0
         while start < len(text):  # line by line: a list of all would need a large piece of a small heap
+            here = start
             line, start = _line(text, start)
-            if line:
+            if line and not (once and _position(rows, line[: line.find(" ")]) != (number, here)):
                 yield _columns(line)
+
+
+def _position(rows, name):
+    """Where the first row of that name is: (number of the text, index in it). None: nowhere."""
+    for number, text in enumerate(rows):
+        if text.startswith(name + " "):
+            return number, 0
+        start = text.find("\n" + name + " ") + 1
+        if start:
+            return number, start
+    return None
 
 
 def _line(text, start):

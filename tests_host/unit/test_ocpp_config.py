@@ -4,7 +4,7 @@ import json
 
 from fakes import FakeLog
 
-from ocpp16 import access, config_keys
+from ocpp16 import access, config_keys, config_rows
 from ocpp16.config import Configuration
 from ocpp16.config_edit import Table
 from ocpp16.errors import OcppError
@@ -104,8 +104,7 @@ def test_every_default_passes_its_own_check():
     ) + tuple([keys for _, _, keys in config_keys.OF_PROFILES])
     config = _core(more=rows)
     seen = 0
-    for name in Table(config).values:
-        row = Table(config).row(name)
+    for row in config_rows.each(config.rows(), True):
         if row[0] != "AuthorizationKey":  # has none
             assert Table(config).checked(row, row[3]) == config.get(row[0]) or row[0].startswith("UnlockConnector"), row
         assert row[1] in ("R", "RW", "W") and row[2] in ("bool", "int", "str", "csl") and row[5] in ("", "reboot")
