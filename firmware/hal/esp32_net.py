@@ -1,6 +1,7 @@
-"""Joins what the ESP32 needs for a network: Wi-Fi, names, time. A cold module: see esp32.Hal.use."""
+"""Joins what the ESP32 needs for a network: Wi-Fi, names, time, image. A cold module: see esp32.Hal.use."""
 
 from .esp32_clock import TimeKeeper
+from .esp32_image import Image
 from .esp32_names import Names
 
 
@@ -20,6 +21,7 @@ def add(hal, settings, clock, log):
     names = Names(wifi.server if wifi else hal.no_server, hal.may_block, clock, log)
     keeper = TimeKeeper(clock, log, names, get("time.ntp_host") if wifi else "")
     hal.services.append(("time", keeper.run))
+    hal.services.append(("image", Image(hal, clock, log).run))
     hal.wifi, hal.time = wifi, keeper
     if wifi:
         hal.services.append(("names", names.run))

@@ -37,6 +37,8 @@ class Chip:
         self.devices = {}  # SPI number -> list of devices
         self.watchdogs = []  # time-outs asked for
         self.feeds = 0
+        self.rollback = True  # the boot loader can
+        self.confirmed = 0
         self.resets = []
         self.interrupt = 3  # character of kbd_intr
         self.uarts = {}
@@ -161,7 +163,7 @@ class UART(io.IOBase):
 
     def ioctl(self, request, argument):
         if request != _POLL:
-            return 0
+            return -22  # EINVAL, as the port; 0 would be the file descriptor of the console
         return argument & ((select.POLLIN if self._in else 0) | select.POLLOUT)  # as the port: always writable
 
     def deinit(self):
@@ -274,8 +276,18 @@ class NVS:
         self._new = {}
 
 
+class Partition:
+    """esp32.Partition, as far as the firmware uses it."""
+
+    @staticmethod
+    def mark_app_valid_cancel_rollback():
+        if not chip.rollback:
+            raise OSError(-261, "ESP_ERR_OTA_ROLLBACK_INVALID_STATE")
+        chip.confirmed += 1
+
+
 class Esp32:
-    NVS = NVS
+    NVS, Partition = NVS, Partition
 
 
 class WLAN:

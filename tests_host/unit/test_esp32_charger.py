@@ -256,6 +256,20 @@ def test_a_controller_that_dies_in_mid_session_is_power_off():
     assert is_safe()
 
 
+def test_a_vehicle_on_a_uart():
+    CHIP.__init__()
+
+    async def script(site, app, hal):
+        await until(lambda: 2 in CHIP.uarts and CHIP.uarts[2].sent)
+        uart = CHIP.uarts[2]
+        assert uart.baudrate == 9600 and uart.pins == (16, 17) and uart.sizes == (512, 512)
+        assert uart.sent[:2] == b"\xdd\xa5"  # JBD: a question
+        assert [name for name, _, _ in app.buses] == ["pm1", "bms1"]
+
+    settings = {"vehicle.max_mv": 84_000, "vehicle.max_ma": 30_000}
+    boot({"board": {"bms": "jbd_uart"}, "settings": settings}, script)
+
+
 def test_a_broken_factory_file_starts_with_defaults_and_says_so():
     CHIP.__init__()
 

@@ -12,6 +12,7 @@ from fakes import FakeClock, FakeLog, run_limited, virtual_run
 CHIP = fake_esp32.install()
 
 from hal import esp32_clock, esp32_dns, esp32_nvs, esp32_sntp, esp32_system
+from hal.esp32_image import Image
 from hal.esp32_ladder import ASSOCIATE, NOTHING, RADIO, RESTART, Ladder
 from hal.esp32_names import Names
 from hal.esp32_wifi import Wifi
@@ -536,6 +537,58 @@ def test_the_last_certain_time_is_written_once_a_day():
     finally:
         esp32_nvs.Numbers = real
     assert len(writes) == 4, writes
+
+
+# -- image
+
+
+def image(script):
+    async def main(clock):
+        hal = FakeHal()
+        it = Image(hal, clock, FakeLog())
+        task = asyncio.create_task(it.run())
+        await script(it, hal)
+        task.cancel()
+
+    virtual_run(main)
+
+
+def test_an_image_is_kept_after_a_minute_with_the_central_system():
+    async def script(it, hal):
+        hal.served = False
+        await asyncio.sleep_ms(300_000)
+        hal.served = True
+        await asyncio.sleep_ms(50_000)
+        hal.served = False  # not yet long enough
+        await asyncio.sleep_ms(20_000)
+        assert it.kept is None and CHIP.confirmed == 0
+        hal.served = True
+        await asyncio.sleep_ms(70_000)
+        assert it.kept is True
+        await asyncio.sleep_ms(3_600_000)
+        assert CHIP.confirmed == 1
+
+    image(script)
+
+
+def test_an_image_without_network_is_kept_after_a_quarter_of_an_hour():
+    async def script(it, hal):
+        hal.is_online = None
+        await asyncio.sleep_ms(890_000)
+        assert CHIP.confirmed == 0
+        await asyncio.sleep_ms(20_000)
+        assert CHIP.confirmed == 1
+
+    image(script)
+
+
+def test_one_image_only_is_no_error():
+    async def script(it, hal):
+        CHIP.rollback = False
+        await asyncio.sleep_ms(120_000)
+        assert it.kept is False
+
+    image(script)
 
 
 # -- secrets
