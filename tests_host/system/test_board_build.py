@@ -16,7 +16,7 @@ from tools.demo.firmware import ROOT
 from tools.demo.process import Child
 
 BOARD = "rivot_dcfc"
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 @system_test

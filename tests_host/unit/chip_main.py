@@ -29,17 +29,36 @@ CHIP = fake_esp32.install()
 CHIP.wlan.networks["depot"] = ""
 
 
+class Wires:
+    """Time on the wires follows the real one, also on a busy computer: it has passed before the program looks."""
+
+    def __init__(self, site):
+        self._chips = site.bms, site.module
+        self._last = time.ticks_ms()
+        self._busy = False
+
+    def catch_up(self):
+        now = time.ticks_ms()
+        passed = time.ticks_diff(now, self._last)
+        if passed and not self._busy:
+            self._busy = True
+            self._last = now
+            for chip in self._chips:
+                chip.elapse(min(passed, 100) * 1000)
+            self._busy = False
+
+
 async def world(site):
-    """Time on the wires follows the real one, also when the computer is busy."""
+    """What happens outside."""
     site_task = asyncio.create_task(site.run())
-    began = last = time.ticks_ms()
+    began = time.ticks_ms()
+    wires = Wires(site)
+    site.bms.spi.hook = wires.catch_up
     pins = {}
     while not site_task.done():
         await asyncio.sleep_ms(1)
+        wires.catch_up()
         now = time.ticks_ms()
-        for chip in (site.bms, site.module):
-            chip.elapse(min(time.ticks_diff(now, last), 100) * 1000)
-        last = now
         site.plugged = time.ticks_diff(now, began) > 2000
         for name, number in (("contactor", 27), ("led_charging", 26), ("led_network", 33)):
             level = CHIP.driven.get(number)
