@@ -21,7 +21,9 @@ async def _life(cp, name, run, before):
             before.cancel()
             while not before.done():
                 await asyncio.sleep_ms(0)
-        await run()
+        coroutine = run()
+        run = before = None  # type: ignore[assignment]  # they may hold much
+        await coroutine
     except Exception as exc:  # noqa: BLE001 - nobody waits for it: say it, and go on charging
         cp.log.error(name, exc)
     finally:

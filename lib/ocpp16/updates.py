@@ -30,7 +30,7 @@ class _Paused(Exception):
 
 
 class _Sink:
-    """Hands a download to the installer; see transfer.download."""
+    """Hands a download to the installer; see transfer/way.py."""
 
     def __init__(self, cp, installer):
         self.offset = 0
@@ -168,20 +168,20 @@ async def _enter(cp, record, phase):
 async def _download(cp, record, installer):
     """Fetch the file, as often as the request allows. Returns whether it is there."""
     _, location, _, retries, interval_s, _ = record
-    transfer = cold("transfer")
     jobs = cold("ocpp16.jobs")
+    way = cp.hooks.files().way()
     sink = _Sink(cp, installer)
     resumes = 0
     while True:
         before = sink.offset
         try:
-            await transfer.download(location, sink, cp.hooks.files().way())
+            await way.download(location, sink)
             return True
         except _Paused:
             cp.log.info(_NAME, "the download waits for the end of a session")
             await jobs.idle(cp)
             continue
-        except transfer.TransferError as exc:
+        except OSError as exc:
             cp.log.warn(_NAME, "%s: %s" % (cold("transfer.address").shown(location), exc))
         if sink.refused:
             return False

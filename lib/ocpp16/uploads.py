@@ -12,17 +12,18 @@ _ACTION = "DiagnosticsStatusNotification"
 
 
 async def run(cp, location, name, source, retries, interval_s):
-    """The job. source -- see transfer.upload; the last status is said until it is answered."""
+    """The job. source -- see transfer/way.py; the last status is said until it is answered."""
     jobs = cold("ocpp16.jobs")
     await jobs.tell(cp, _ACTION, "Uploading")
-    transfer = cold("transfer")
+    url = cold("transfer.address").join(location, name)
+    way = cp.hooks.files().way()
     end = "UploadFailed"
     while True:
         try:
-            await transfer.upload(cold("transfer.address").join(location, name), source, cp.hooks.files().way())
+            await way.upload(url, source)
             end = "Uploaded"
             break
-        except transfer.TransferError as exc:
+        except Exception as exc:  # noqa: BLE001 - no memory is a failure, too, and the central system waits to hear
             cp.log.warn(NAME, "%s: %s" % (cold("transfer.address").shown(location), exc))
         if retries <= 0:
             break

@@ -3,51 +3,42 @@
 from cold import cold
 from micropython import const
 
-from . import TransferError
-
 _LINES = const(50)  # of one reply
 
 
-async def get(url, sink, way):
-    """See transfer.download. Without a tag the file is always fetched from the beginning."""
+async def run(url, what, way):
+    """See way.Way.download and upload: of these two, `what` is a sink or a source."""
     control, host, name = await _enter(url, way)
     data = None
     try:
-        size = None
-        code, text = await _tell(control, b"SIZE " + name)
-        if code == 213 and text.strip().isdigit():
-            size = int(text)
-        data = await _passive(control, host, way)
-        await _want(control, b"RETR " + name, (125, 150))
-        sink.begin(0, size, "")
-        while True:
-            view = await data.read()
-            if not view:
-                break
-            sink.write(view)
-        data.close()
-        await _reply(control, (226, 250))
-        if size is not None and sink.offset != size:
-            raise TransferError("%d bytes are missing" % (size - sink.offset))
-        await _leave(control)
-    finally:
-        control.close()
-        if data is not None:
+        if callable(what):
+            data = await _passive(control, host, way)
+            await _want(control, b"STOR " + name, (125, 150))
+            for piece in what():
+                await data.send(piece.encode())
             data.close()
-
-
-async def put(url, source, way):
-    """See transfer.upload."""
-    control, host, name = await _enter(url, way)
-    data = None
-    try:
-        data = await _passive(control, host, way)
-        await _want(control, b"STOR " + name, (125, 150))
-        for piece in source():
-            await data.send(piece.encode())
-        data.close()
-        await _reply(control, (226, 250))
-        await _leave(control)
+            await _reply(control, (226, 250))
+        else:
+            size = None
+            code, text = await _tell(control, b"SIZE " + name)
+            if code == 213 and text.strip().isdigit():
+                size = int(text)
+            data = await _passive(control, host, way)
+            await _want(control, b"RETR " + name, (125, 150))
+            what.begin(0, size, "")  # nothing tells whether it is the same file as before
+            while True:
+                view = await data.read()
+                if not view:
+                    break
+                what.write(view)
+            data.close()
+            await _reply(control, (226, 250))
+            if size is not None and what.offset != size:
+                raise OSError("%d bytes are missing" % (size - what.offset))
+        try:
+            await _tell(control, b"QUIT")
+        except OSError:
+            pass  # the file is there
     finally:
         control.close()
         if data is not None:
@@ -68,7 +59,7 @@ async def _enter(url, way):
         if code == 331:
             await _want(control, b"PASS " + (password or b"anonymous@"), (230, 202))
         elif code != 230:
-            raise TransferError("FTP %d for the user" % code)
+            raise OSError("FTP %d for the user" % code)
         await _want(control, b"TYPE I", (200,))
         for part in parts[:-1]:
             if part:
@@ -91,19 +82,12 @@ async def _passive(control, host, way):
         if len(numbers) == 6 and numbers[4].isdigit() and numbers[5].isdigit():
             port = str(int(numbers[4]) * 256 + int(numbers[5]))
     if not port.isdigit() or not 0 < int(port) < 65536:
-        raise TransferError("no port for the data")
+        raise OSError("no port for the data")
     return await way.open(host, int(port), is_second=True)
 
 
-async def _leave(control):
-    try:
-        await _tell(control, b"QUIT")
-    except (OSError, TransferError):
-        pass  # the file is there
-
-
 async def _want(control, command, codes):
-    """As _tell; TransferError, which names no argument, unless the reply has one of these codes."""
+    """As _tell; OSError, which names no argument, unless the reply has one of these codes."""
     await _say(control, command)
     return await _reply(control, codes)
 
@@ -124,7 +108,7 @@ async def _say(control, command):
 async def _reply(control, codes):
     first = str(await control.line(), "utf-8")
     if len(first) < 3 or not first[:3].isdigit():
-        raise TransferError("answer is not FTP")
+        raise OSError("answer is not FTP")
     code = first[:3]
     if first[3:4] == "-":
         for _ in range(_LINES):
@@ -132,7 +116,7 @@ async def _reply(control, codes):
             if line[:3] == code.encode() and line[3:4] != b"-":
                 break
         else:
-            raise TransferError("reply without end")
+            raise OSError("reply without end")
     if codes is not None and int(code) not in codes:
-        raise TransferError("FTP %s %s" % (code, first[4:44]))
+        raise OSError("FTP %s %s" % (code, first[4:44]))
     return int(code), first[4:]

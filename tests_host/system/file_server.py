@@ -189,6 +189,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(fault.raw)
             self.close_connection = True
             return None
+        if fault.location or (fault.status and fault.read is None):
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))  # else the answer is lost in a reset
         if fault.location:
             self._answer(fault.status or 302, fault.location)
             return None

@@ -9,10 +9,13 @@ import gzip
 from pathlib import Path
 from typing import Any
 
+from tests_host.conftest import interpreter
 from tests_host.system.file_server import Fault, FileServer, FtpServer
 from tests_host.system.rig import system_test
 from tests_host.system.steps import QuickRig, assert_sent_once, begin, calls_of, finish, reconnected, together
+from tools.build_mpy import build
 from tools.csms.certificates import make_certificates
+from tools.demo.firmware import HEAP_32, ROOT
 
 KEY = "a local key of 20 ch"
 NEW_HEX = "4F43415F4F4354545F61646D696E5F74657374"
@@ -270,3 +273,29 @@ async def test_tc_073_083_credentials_that_do_not_connect(tmp_path: Path) -> Non
         profile=_profile_that_does_not_connect(tmp_path, server.ca_file),
         any_name=_any_name(tmp_path),
     )
+
+
+async def _in_a_small_heap(path: Path) -> None:
+    """The compiled firmware with the memory of the device: an update, diagnostics both ways, then a session."""
+    bundle = gzip.compress(bytes(30_000), 0, mtime=0)
+    with FileServer() as http, FtpServer() as ftp:
+        async with QuickRig(path, "small", bits=32, mpy=True, heap=HEAP_32) as rig:
+            http.files["/x"] = bundle
+            await _update(rig, http.url("/x"), "Downloading", "Downloaded", "Installing", "InstallationFailed")
+            for location in (http.url("/d/"), ftp.url("logs")):
+                since = rig.mark()
+                assert "fileName" in await rig.call("GetDiagnostics", {"location": location})
+                await rig.wait_call("DiagnosticsStatusNotification", since=since, timeout=20, status="Uploaded")
+            mark = rig.mark()
+            await rig.csms.drop(rig.identity)
+            await reconnected(rig, mark, 40)
+            await finish(rig, await begin(rig))
+            failed = [line for line in rig.firmware.lines if "MemoryError" in line or "Traceback" in line]
+            assert not failed, failed
+
+
+@system_test
+async def test_small_heap(tmp_path: Path) -> None:
+    interpreter(32)
+    build(ROOT, "sim", ROOT / "build" / "sim")
+    await _in_a_small_heap(tmp_path)

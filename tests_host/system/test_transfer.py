@@ -13,7 +13,8 @@ from tools.csms.certificates import make_certificates
 
 _SINK = """
 import hashlib
-from transfer import TransferError, Way, address, download, upload
+from transfer import address
+from transfer.way import Way
 
 class Sink:
     def __init__(self, limit=1 << 20):
@@ -37,8 +38,8 @@ class Sink:
 
 async def fetch(url, way, sink):
     try:
-        await download(url, sink, way)
-    except TransferError as exc:
+        await way.download(url, sink)
+    except OSError as exc:
         return str(exc)
     return ""
 """
@@ -259,9 +260,9 @@ _UPLOAD = """
     for url in urls:
         del calls[:]
         try:
-            await upload(url, source, Way(cadata=pem and pem.encode(), idle_ms=800, post=post))
+            await Way(cadata=pem and pem.encode(), idle_ms=800, post=post).upload(url, source)
             say("")
-        except TransferError as exc:
+        except OSError as exc:
             say(str(exc))
     gc.collect()
     say(open_files() - files, idle())

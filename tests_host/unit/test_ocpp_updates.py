@@ -6,10 +6,8 @@ Sources: OCPP 1.6 edition 2, sections 4.4, 4.5, 5.9, 5.19; certification cases 0
 
 import asyncio
 
-import transfer
 from fakes import virtual_run
 from scripted_csms import Bench
-from transfer import TransferError, Way
 
 from ocpp16.ramstore import RamStore
 
@@ -67,7 +65,7 @@ class Flash:
 
 
 class Remote:
-    """Stands for transfer.download and upload. plan -- bytes of each attempt before it breaks, or None."""
+    """A transfer.way.Way without the network. plan -- bytes of each attempt before it breaks, or None."""
 
     def __init__(self, data=b"n" * 1000):
         self.data = data
@@ -77,8 +75,7 @@ class Remote:
         self.attempts = []  # (URL, offset it began at)
         self.uploads = []
 
-    async def download(self, url, sink, way):
-        assert isinstance(way, Way)
+    async def download(self, url, sink):
         end = self.plan.pop(0) if self.plan else None
         offset = sink.offset if self.tag and sink.tag == self.tag else 0
         self.attempts.append((url, offset))
@@ -91,17 +88,16 @@ class Remote:
                 sink.write(memoryview(piece))
                 offset += len(piece)
         except (OSError, ValueError) as exc:
-            raise TransferError(str(exc))
+            raise OSError(str(exc))
         if end is not None:
-            raise TransferError("broken off")
+            raise OSError("broken off")
 
-    async def upload(self, url, source, way):
-        assert isinstance(way, Way)
+    async def upload(self, url, source):
         ok = self.plan.pop(0) if self.plan else None
         await asyncio.sleep_ms(300)
         self.uploads.append((url, "".join(source())))
         if ok is not None:
-            raise TransferError("HTTP 500")
+            raise OSError("HTTP 500")
 
 
 class Files:
@@ -109,7 +105,7 @@ class Files:
         self.bench = bench
 
     def way(self):
-        return Way()
+        return self.bench.remote
 
     def installer(self):
         return Installer(self.bench.flash)
@@ -131,7 +127,6 @@ class Station(Bench):
         self.diagnostics = ("diag.txt", lambda: ("one\n", "two\n"))
         self.hooks.files = lambda: Files(self)
         self.hooks.reset = self.resets.append
-        transfer.download, transfer.upload = self.remote.download, self.remote.upload
 
     async def online(self):
         self.start()
@@ -530,15 +525,22 @@ def test_failures_of_our_own():
         bench = Station(clock)
         await bench.online()
 
-        async def no_memory(url, sink, way):
+        async def no_memory(url, sink):
             raise MemoryError
 
-        transfer.download = no_memory
+        bench.remote.download = no_memory
         bench.update()
         await bench.until(lambda: bench.cp.jobs)
         await bench.finished()
         assert bench.statuses() == ["Downloading"] * 3 + ["DownloadFailed"]
         assert not bench.cp.installing and "MemoryError" in bench.spoken()
+
+        async def no_memory_either(url, source):
+            raise MemoryError
+
+        bench.remote.upload = no_memory_either
+        bench.csms.call("GetDiagnostics", {"location": "http://h/", "retries": 1, "retryInterval": 0})
+        await bench.until(lambda: bench.uploads()[-1:] == ["UploadFailed"])
 
     run(scenario)
 

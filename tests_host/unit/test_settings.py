@@ -52,6 +52,7 @@ def test_schema_is_sound():
         assert r[1] in ("int", "bool", "text", "choice")
         assert r[5] & ~(SECRET | RESTART) == 0
     assert row("ocpp.authorization_key")[5] & SECRET
+    assert all([r[1] == "text" for r in rows() if r[5] & SECRET]), "diagnostics hide texts"
 
 
 def test_defaults_are_the_agreed_ones():

@@ -1,0 +1,29 @@
+"""Bringing a file to an HTTP(S) server, by PUT or POST. A cold module (lib/cold.py). Source: RFC 9110 section 9.3."""
+
+from cold import cold
+
+
+async def run(url, source, way):
+    """See way.Way.upload."""
+    size = sum([len(piece.encode()) for piece in source()])
+    more = ["Content-Type: text/plain; charset=utf-8", "Content-Length: %d" % size]
+    if way.post:
+        name = cold("transfer.address").parse(url)[6].partition("?")[0].rpartition("/")[2]
+        more.append('Content-Disposition: attachment; filename="%s"' % name)
+
+    async def body(pipe):
+        """Exactly `size` bytes of what the source gives: so many were promised."""
+        left = size
+        for piece in source():
+            data = piece.encode()[:left]
+            left -= len(data)
+            await pipe.send(data)
+        while left:
+            data = b"\n" * min(left, 64)
+            left -= len(data)
+            await pipe.send(data)
+
+    pipe, status, reason, _ = await cold("transfer.http").ask(url, "POST" if way.post else "PUT", way, more, body)
+    pipe.close()
+    if not 200 <= status < 300:
+        raise OSError("HTTP %d %s" % (status, reason))
