@@ -52,8 +52,8 @@ def _load(access):
             profile = 2 if url[:6].lower() == "wss://" else 1
     mark = hashlib.sha256(repr((url, identity, key, profile)).encode()).digest()
     record = [_hex(mark[:8]), profile, key, None, ""]
-    stored = access.cp.store.get(_NAME, []) if access.cp is not None else ()
-    if len(stored) == len(record) and stored[_MARK] == record[_MARK]:
+    stored = access.cp.store.get(_NAME) if access.cp is not None else None
+    if type(stored) is list and len(stored) == len(record) and stored[_MARK] == record[_MARK]:
         try:
             unhexlify(stored[_KEY]), unhexlify(stored[_NEXT_KEY])
             if stored[_PROFILE] in (0, 1, 2) and stored[_NEXT_PROFILE] in (None, 0, 1, 2):

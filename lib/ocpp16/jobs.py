@@ -37,7 +37,8 @@ async def tell(cp, action, status, insist=False):
     Without it: one attempt, and none while there is no connection. Returns when the answer is there, so that the
     statuses of a job keep their order.
     """
-    for _ in range(_ANSWERS if insist else 1):
+    left = _ANSWERS
+    while left:
         while not cp.online:
             if not insist:
                 return
@@ -55,6 +56,7 @@ async def tell(cp, action, status, insist=False):
         if error is None or error.startswith("CALLERROR") or not insist:
             return
         if error != "link lost":
+            left -= 1
             await asyncio.sleep_ms(_REPEAT_MS)
 
 

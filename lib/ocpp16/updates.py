@@ -66,10 +66,10 @@ def phase(cp):
 
 
 def _load(cp):
-    record = cp.store.get(_NAME, [])
-    if len(record) == 6 and [type(value) for value in record] == [str, str, int, int, int, int]:
-        return record
-    return None
+    record = cp.store.get(_NAME)
+    if type(record) is not list or [type(value) for value in record] != [str, str, int, int, int, int]:
+        return None
+    return record
 
 
 def request(cp, location, due, retries, interval_s):
@@ -96,6 +96,7 @@ def _save(cp, record):
 
 async def run(cp):
     """The job: one update to its end, whatever happens on the way."""
+    failures = 0
     while True:
         try:
             record = _load(cp)
@@ -104,7 +105,10 @@ async def run(cp):
             end = record[_PHASE]
             if end not in _ENDS:
                 try:
-                    end = await _once(cp, record)
+                    if failures == _MOST_RUNS:
+                        end = _given_up(end)
+                    else:
+                        end = await _once(cp, record)
                 finally:
                     _set_installing(cp, False)
                 record[_PHASE] = end
@@ -115,7 +119,12 @@ async def run(cp):
             return
         except Exception as exc:  # noqa: BLE001 - no memory, no file system: not for ever
             cp.log.error(_NAME, exc)
+            failures += 1
             await asyncio.sleep_ms(_AGAIN_MS)
+
+
+def _given_up(phase):
+    return "InstallationFailed" if phase == "Installing" else "DownloadFailed"
 
 
 async def _once(cp, record):
@@ -127,7 +136,7 @@ async def _once(cp, record):
             return "Installed" if outcome else "InstallationFailed"
     if record[_RUNS] >= _MOST_RUNS:
         cp.log.error(_NAME, "given up after %d runs" % record[_RUNS])
-        return "InstallationFailed" if record[_PHASE] == "Installing" else "DownloadFailed"
+        return _given_up(record[_PHASE])
     while cp.clock.utc() is None or cp.clock.utc() < record[2]:
         await asyncio.sleep_ms(1000)
     record[_RUNS] += 1
