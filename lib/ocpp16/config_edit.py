@@ -18,6 +18,12 @@ REBOOT_REQUIRED = "RebootRequired"
 
 _MAX_VALUE = const(500)  # OCPP 1.6 edition 2, section 7.28 and ChangeConfiguration.req
 
+# Asked for by each session, deep inside of something else: ready from the start, when there is room.
+_OFTEN = (
+    "AuthorizationCacheEnabled AuthorizeRemoteTxRequests LocalAuthListEnabled LocalAuthorizeOffline LocalPreAuthorize"
+    " MeterValuesSampledData StopTransactionOnInvalidId StopTxnSampledData"
+)
+
 _ROTATIONS = ("NotApplicable", "Unknown", "RST", "RTS", "SRT", "STR", "TRS", "TSR")
 
 
@@ -111,7 +117,8 @@ class Table:
 def _use(config, name, value):
     """Use a checked value from now on, and tell who listens."""
     config.texts[name] = rows.text_of(value)
-    config.values.pop(name, None)
+    if name in config.values:
+        config.values[name] = value
     for key, callback in config.listeners:
         if key == name:
             try:
@@ -126,6 +133,10 @@ def fill(config, defaults, stored):
     table = Table(config)
     table.adopt(defaults, False)
     table.adopt(stored, True)
+    for name in _OFTEN.split():
+        value = table.value(name)
+        if value is not None:
+            config.values[name] = value
 
 
 def change(config, key, text):
