@@ -13,6 +13,7 @@ from .link import Link
 
 _HEAD_MAX = const(4096)  # bytes of the HTTP answer
 _READ = const(512)
+_TLS_EOF = const(-0x7280)  # MBEDTLS_ERR_SSL_CONN_EOF
 
 
 async def connect(
@@ -58,8 +59,12 @@ async def connect(
         ws = WebSocket(Link(raw, stream), chosen, max_size, pong_timeout_ms, head[end + 4 :])
         raw = None
     except (OSError, ValueError) as exc:  # ValueError: a certificate that did not verify
-        timeout = exc.args and exc.args[0] == errno.ETIMEDOUT
-        raise HandshakeError(0, "timeout" if timeout else in_words(exc))
+        code = exc.args[0] if exc.args else None
+        if code == errno.ETIMEDOUT:
+            raise HandshakeError(0, "timeout")
+        if code == _TLS_EOF:
+            raise HandshakeError(0, "closed during TLS; does this port speak it?")
+        raise HandshakeError(0, in_words(exc))
     finally:
         if raw:
             net.close(raw, stream)
