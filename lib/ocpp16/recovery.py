@@ -122,6 +122,7 @@ def decide(connector, plugged):
         now = connector.cp.clock.uptime_ms()
         connector.claimed_at = now
         connector.checkpoint_at = now + _FIRST_MS
+        connector.locked = True
         connector.permit()
     else:
         connector.stop("PowerLoss")

@@ -274,6 +274,30 @@ def test_cable_is_released_when_the_vehicle_has_gone():  # TC_005_1
     run(scenario, evse=LockedEvse)
 
 
+def test_a_session_that_goes_on_after_a_power_cut_is_locked_again():
+    store = RamStore()
+
+    async def before(b):
+        await b.online()
+        await b.plug()
+        await b.charging()
+        await settle(20_000)
+
+    async def after(b):
+        b.evse.is_plugged = True
+        b.cp.restore("PowerLoss", True)
+        assert not b.connector.locked
+        b.start()
+        await b.until(lambda: b.evse.permitted)
+        assert b.connector.locked
+        assert await status_of(b, "UnlockConnector", connectorId=1) == "Unlocked"
+        await b.until(lambda: b.csms.calls("StopTransaction"))
+        assert not b.connector.locked and b.csms.calls("StopTransaction")[0]["reason"] == "UnlockCommand"
+
+    run(before, store=store, evse=LockedEvse)
+    run(after, store=store, evse=LockedEvse)
+
+
 def test_without_a_lock_no_tag_is_kept_for_it():
     async def scenario(b):
         await b.online()
