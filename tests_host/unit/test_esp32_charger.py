@@ -256,6 +256,19 @@ def test_a_controller_that_dies_in_mid_session_is_power_off():
     assert is_safe()
 
 
+def test_the_networks_last_resort_ends_in_a_reset():
+    CHIP.__init__()
+
+    async def script(site, app, hal):
+        app.request_reset = lambda hard: None
+        await until(lambda: hal.is_idle())  # what the ladder asks before
+        hal.request_restart()
+
+    _, lines = boot({}, script)
+    assert CHIP.resets == ["hard"] and CHIP.rtc == b"rivot:hard" and is_safe()
+    assert "app: ended: Reboot" in "\n".join(lines)
+
+
 def test_a_vehicle_on_a_uart():
     CHIP.__init__()
 
