@@ -19,7 +19,7 @@ class ChargePoint:
     """An OCPP 1.6J charge point with one `Evse` per connector.
 
     boot_info -- dict of BootNotification.req fields
-    dial -- async callable(ping_interval_ms) -> websocket, see `dial.Access` and `dial.dialer`
+    dial -- async callable(ping_interval_ms) -> websocket, see `dial.Access`
     hooks -- see hooks.Hooks
     profiles -- names of modules in `ocpp16.profiles`
     config_rows -- texts of further configuration keys (see config_rows)

@@ -4,7 +4,9 @@ from cold import cold
 
 
 class Access:
-    """Address, identity and credentials of one charge point; `dial` is for ChargePoint, `join` makes both one.
+    """Address, identity and credentials of one charge point.
+
+    `dial` is for ChargePoint; without `join` the central system cannot change the credentials.
 
     url, identity -- see url.endpoint; profile 2 turns ws:// into wss://, at tls_port (0: the port of the URL)
     key      -- AuthorizationKey of HTTP Basic: bytes, or text in one of its two forms (see access.key_of), or
@@ -51,8 +53,3 @@ class Access:
             raise
         cold("ocpp16.access").welcome(self)
         return ws
-
-
-def dialer(*values, **options):
-    """Return `async dial(ping_interval_ms) -> websocket` for the arguments of Access; credentials cannot be changed."""
-    return Access(*values, **options).dial

@@ -31,7 +31,7 @@ import asyncio, gc, sys
 from clock import Clock
 from log import Log
 from ocpp16 import ChargePoint
-from ocpp16.dial import dialer
+from ocpp16.dial import Access
 from ocpp16.journal_store import JournalStore
 
 class Outlet:
@@ -59,7 +59,7 @@ clock = Clock()
 charge_point = ChargePoint(
     clock, JournalStore("data", clock), Log(clock, print), [Outlet()],
     {"chargePointVendor": "V", "chargePointModel": "M"},
-    dialer(sys.argv[1], "CP-1"), profiles=PROFILES,
+    Access(sys.argv[1], "CP-1").dial, profiles=PROFILES,
     config_defaults={"LocalAuthListMaxLength": "1000", "MeterValueSampleInterval": "2"},
 )
 charge_point.restore()

@@ -11,7 +11,7 @@ from fakes import FakeClock, FakeLog, run_limited
 
 import wsclient
 from ocpp16 import ChargePoint, access, url
-from ocpp16.dial import Access, dialer
+from ocpp16.dial import Access
 from ocpp16.errors import HangUp
 from ocpp16.ramstore import RamStore
 from wsclient import HandshakeError
@@ -170,7 +170,7 @@ def test_basic_authentication():
     server = Server(("ws", None))
     assert Bench(server, key="").dial() and server.seen[0][1:] == (None, None, None)
     wsclient.connect = server.connect
-    run_limited(dialer(URL, "CP-1")(0))
+    run_limited(Access(URL, "CP-1").dial(0))
     assert server.seen[1][:3] == ("ws://csms.example:80/ocpp/CP-1", None, None)
 
 
