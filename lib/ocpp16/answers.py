@@ -75,9 +75,9 @@ def _settle(outbox, call, payload, error):
 
 def _finish(outbox, call, payload):
     outbox.on_answer(call, payload, True)
-    if call.tx in outbox.tx_ids and call.action == "StopTransaction":
-        del outbox.tx_ids[call.tx]
-        _save_ids(outbox)
     if payload is None and call.seq > 0 and call.action != "MeterValues":
         cold("ocpp16.dead_letters").bury(outbox, call)
     outbox.discard(call)
+    if call.tx in outbox.tx_ids and call.action == "StopTransaction":  # not before: a cut in between would repeat it
+        del outbox.tx_ids[call.tx]
+        _save_ids(outbox)

@@ -11,6 +11,8 @@ from micropython import const
 
 from .outbox import KIND_TX, KIND_VENDOR, TIME_MARK, Call
 
+_CLOCKS = "clocks"  # value in the store: [boot, Unix time of its uptime 0, does it run], the newest
+_BOOTS = const(8)
 _AT_ONCE = const(16)  # MeterValues thinned out at once: what is discarded waits in RAM for a moment
 
 
@@ -57,13 +59,26 @@ def waits(outbox, key):
 
 
 def with_times(outbox, text):
-    """The text with times of a clock that was not set when it was made."""
+    """The text with times of a clock that was not set when it was made.
+
+    What a boot's uptime 0 was is stored before it is used: a message that is repeated after a power cut has the same
+    times. A boot that never learnt the time has one time for all: this boot's start is the latest it can have been.
+    """
+    rows = [row for row in outbox.store.get(_CLOCKS, []) if type(row) is list and [type(n) for n in row] == [int] * 3]
+    known = len(rows)
     while TIME_MARK in text:
         head, mark, tail = text.split(TIME_MARK, 2)
-        boot, uptime = mark.split(":")
-        if int(boot) != outbox.boot:
-            uptime = 0  # that boot never learnt the time: this boot's start is the latest it can have been
-        text = head + cold("ocpp16.timestamp").format_utc(outbox.clock.utc_at(int(uptime))) + tail
+        boot, uptime = [int(n) for n in mark.split(":")]
+        row = [row for row in rows if row[0] == boot]
+        if not row:
+            row = [[boot, outbox.clock.utc_at(0), int(boot == outbox.boot)]]
+            rows += row
+        text = head + cold("ocpp16.timestamp").format_utc(row[0][1] + row[0][2] * uptime // 1000) + tail
+    if len(rows) > known:
+        try:
+            outbox.store.put(_CLOCKS, rows[-_BOOTS:])
+        except OSError as exc:
+            outbox.log.error("outbox", exc)
     return text
 
 
