@@ -15,6 +15,7 @@ from .transaction import Transaction
 
 _CHECKPOINT_MS = const(60_000)  # a power cut loses at most this much of a session's meter
 _FIRST_MS = const(10_000)  # and this much of its beginning
+_TRIES = const(30)  # to forget a transaction: 3 s
 
 _RECORD = (  # attributes of a transaction that are stored, in this order, with their types; a capital: or None
     "key:i id_tag:s boot:i start_uptime:i start_utc:I meter_start:i id:I stop_uptime:i meter_last:i reason:S "
@@ -203,7 +204,12 @@ def end(connector, tx):
                 break
             except Exception as exc:  # noqa: BLE001 - see above
                 cp.log.error("ocpp", exc)
-    queue_stop(cp, tx)
+    if tx.done == len(steps):
+        queue_stop(cp, tx)
+        tx.done += 1
+    if not _forget(connector) and tx.done < _TRIES:
+        tx.done += 1
+        return  # tried again at the next look: a record that stays would end the session once more after a boot
     connector.finishing = True
     connector.opens = _opener(connector, tx)
     connector.locked = connector.opens is not None
@@ -211,7 +217,6 @@ def end(connector, tx):
     if cp.charging is not None:
         cp.charging.changed()
     cp.log.info("ocpp", "connector %d: transaction ended, %s" % (connector.id, tx.reason))
-    _forget(connector)
 
 
 def _opener(connector, tx):
@@ -284,8 +289,10 @@ def _save(connector, tx, urgent=False):
 def _forget(connector):
     try:
         connector.cp.store.put("tx%d" % connector.id, None, False)
-    except Exception as exc:  # noqa: BLE001 - recovery sees the queued StopTransaction
+        return True
+    except Exception as exc:  # noqa: BLE001 - recovery sees a StopTransaction that is still queued
         connector.cp.log.error("ocpp", exc)
+        return False
 
 
 def _stamp(tx, uptime):

@@ -204,12 +204,34 @@ async def _keeps_the_checkpoint(tmp_path: Path) -> None:
         _assert_register(rig, (await rig.sim.state())["energy_wh"])
 
 
+async def _goes_on(tmp_path: Path) -> None:
+    """`vehicle.resume_after_power_loss`: the vehicle is still there, the transaction goes on under its id."""
+    async with QuickRig(tmp_path, settings={"vehicle.resume_after_power_loss": True}) as rig:
+        transaction = await begin(rig)
+        await charge(rig)
+        mark = rig.mark()
+        await rig.restart_firmware(signal.SIGKILL)
+        await rig.wait_call("StatusNotification", since=mark, connectorId=1, status="Charging")
+        rig.assert_count("StopTransaction", 0, since=mark)
+        await charge(rig)
+        assert await rig.call("RemoteStopTransaction", {"transactionId": transaction}) == {"status": "Accepted"}
+        stop = await rig.wait_call("StopTransaction", since=mark)
+        assert (stop.payload["reason"], stop.payload["transactionId"]) == ("Remote", transaction)
+        await rig.unplug()
+        rig.assert_count("StartTransaction", 1)
+        rig.assert_count("DataTransfer(VehicleInfo)", 1)
+        rig.assert_order(SUMMARY, "StatusNotification(1 Finishing)", "StopTransaction(Remote)", since=mark)
+        _assert_register(rig, (await rig.sim.state())["energy_wh"])
+        rig.assert_schemas()
+
+
 @system_test
 async def test_after_a_power_cut(tmp_path: Path) -> None:
     await together(
         stays=_order_after_a_power_cut(tmp_path / "stays"),
         leaves=_leaves_in_the_dark(tmp_path / "leaves"),
         checkpoint=_keeps_the_checkpoint(tmp_path / "checkpoint"),
+        resumed=_goes_on(tmp_path / "resumed"),
     )
 
 

@@ -1013,6 +1013,59 @@ def test_storage_that_fails_at_the_end_loses_no_message():
             run(scenario, store=store)
 
 
+def test_a_record_that_cannot_be_forgotten_at_once_ends_no_session_again():
+    for times in (1, 20):
+        store = RamStore()
+
+        async def first(b, times=times):
+            await b.online()
+            await b.plug()
+            await b.charging()
+            put = b.store.put
+            failed = []
+
+            def fails(name, value, urgent=True):
+                if name == "tx1" and value is None and len(failed) < times:
+                    failed.append(name)
+                    raise MemoryError
+                put(name, value, urgent)
+
+            b.store.put = fails
+            b.connector.stop("Local")
+            await b.until(lambda: "StopTransaction" in b.csms.story())
+            await b.until(lambda: b.connector.transaction is None)
+            b.store.put = put
+
+        async def second(b):
+            b.cp.restore()
+            b.start()
+            await asyncio.sleep_ms(5000)
+            assert b.csms.calls("StopTransaction") == [] and "SessionSummary" not in b.csms.story()
+
+        run(first, store=store)
+        run(second, store=store)
+
+
+def test_a_dead_store_does_not_keep_the_connector():
+    async def scenario(b):
+        await b.online()
+        await b.plug()
+        await b.charging()
+        put = b.store.put
+
+        def fails(name, value, urgent=True):
+            if name == "tx1" and value is None:
+                raise OSError(5)
+            put(name, value, urgent)
+
+        b.store.put = fails
+        b.connector.stop("Local")
+        await b.until(lambda: b.connector.transaction is None, 5000)
+        assert b.csms.calls("StopTransaction") and b.csms.story().count("SessionSummary") == 1
+
+    run(scenario)
+
+
 def test_a_hook_that_fails_at_the_end_is_passed_over():
     async def scenario(b):
         await b.online()
