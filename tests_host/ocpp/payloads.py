@@ -6,6 +6,7 @@ jsonschema finds in a payload.
 
 from __future__ import annotations
 
+import copy
 import datetime
 import json
 import random
@@ -203,3 +204,44 @@ def parent(schema: dict[str, Any], path: Any) -> dict[str, Any]:
     for name in list(path)[:-1]:
         schema = schema["properties"][name]
     return schema
+
+
+WRONG: list[Any] = [None, True, 7, -8, 1.25, 2**53, "x", "", "x" * 11000, "2026-02-30T00:00:00Z", [], [3], {}, {"x": 1}]
+
+
+def defects(action: str, dice: random.Random) -> Iterator[tuple[Any, set[str]]]:
+    """(payload, error codes that are right) of one action."""
+    validator = oracle(action, "req")
+    whole = max((make(validator.schema, dice) for _ in range(40)), key=lambda made: len(json.dumps(made)))
+    found = list(places(whole, validator.schema))
+
+    def tries() -> Iterator[Any]:
+        for i in range(-1, len(found)):  # every object, the payload first, with a field too many
+            spoiled = copy.deepcopy(whole)
+            box = spoiled
+            if i >= 0:
+                box = value_at(spoiled, validator.schema, i)
+            if isinstance(box, dict):
+                box["unknownField"] = 1
+                yield spoiled
+        for i in range(len(found)):
+            for value in ("absent", *WRONG):
+                spoiled = copy.deepcopy(whole)
+                box, key, _, _ = list(places(spoiled, validator.schema))[i]
+                if value != "absent":
+                    box[key] = value
+                elif isinstance(box, dict):
+                    del box[key]
+                yield spoiled
+        for _ in range(30):
+            yield spoil(make(validator.schema, dice), validator.schema, dice)
+
+    for payload in tries():
+        codes = expected(validator, payload, "req")
+        if codes:
+            yield payload, codes
+
+
+def value_at(payload: Any, schema: dict[str, Any], number: int) -> Any:
+    box, key, _, _ = list(places(payload, schema))[number]
+    return box[key]

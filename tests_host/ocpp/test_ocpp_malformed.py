@@ -8,19 +8,17 @@ section 4.2.3.
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import random
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests_host.conftest import ROOT, interpreter
-from tests_host.ocpp.payloads import ACTIONS, CODES, DOWN, UP, expected, make, oracle, places, spoil
+from tests_host.ocpp.payloads import ACTIONS, CODES, DOWN, UP, defects
 
 # Feature profiles with the actions that the central system sends, spelled again on purpose.
 SERVED = {
@@ -131,48 +129,8 @@ def ask(bits: int, profiles: list[str], messages: list[str]) -> list[Any]:
     return answers
 
 
-WRONG: list[Any] = [None, True, 7, -8, 1.25, 2**53, "x", "", "x" * 11000, "2026-02-30T00:00:00Z", [], [3], {}, {"x": 1}]
-
 BARE: list[Any] = [[], "x", 7, True, [{}], 1.5]  # no objects
 NO_ID: list[Any] = [None, True, ["u"], {}]
-
-
-def defects(action: str, dice: random.Random) -> Iterator[tuple[Any, set[str]]]:
-    """(payload, error codes that are right) of one action."""
-    validator = oracle(action, "req")
-    whole = max((make(validator.schema, dice) for _ in range(40)), key=lambda made: len(json.dumps(made)))
-    found = list(places(whole, validator.schema))
-
-    def tries() -> Iterator[Any]:
-        for i in range(-1, len(found)):  # every object, the payload first, with a field too many
-            spoiled = copy.deepcopy(whole)
-            box = spoiled
-            if i >= 0:
-                box = value_at(spoiled, validator.schema, i)
-            if isinstance(box, dict):
-                box["unknownField"] = 1
-                yield spoiled
-        for i in range(len(found)):
-            for value in ("absent", *WRONG):
-                spoiled = copy.deepcopy(whole)
-                box, key, _, _ = list(places(spoiled, validator.schema))[i]
-                if value != "absent":
-                    box[key] = value
-                elif isinstance(box, dict):
-                    del box[key]
-                yield spoiled
-        for _ in range(30):
-            yield spoil(make(validator.schema, dice), validator.schema, dice)
-
-    for payload in tries():
-        codes = expected(validator, payload, "req")
-        if codes:
-            yield payload, codes
-
-
-def value_at(payload: Any, schema: dict[str, Any], number: int) -> Any:
-    box, key, _, _ = list(places(payload, schema))[number]
-    return box[key]
 
 
 def served_by(profiles: list[str]) -> set[str]:

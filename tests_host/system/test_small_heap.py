@@ -4,17 +4,23 @@ Pointers and heap blocks are as wide there as on the device, and everything is l
 """
 
 import asyncio
+import json
+import random
 from pathlib import Path
 
 import pytest
 
 from tests_host.conftest import interpreter
+from tests_host.ocpp.payloads import DOWN, defects
+from tests_host.ocpp.test_ocpp_malformed import ABSENT
 from tests_host.system.rig import Rig, system_test
 from tools.build_mpy import build
+from tools.csms import FROM_CHARGER, Frame
 from tools.demo.firmware import HEAP_32, ROOT
 from tools.transcript import Session
 
 SESSIONS = 4
+_LONGEST = 3000  # characters of a payload
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -114,4 +120,43 @@ async def test_charging_profiles_in_a_session(tmp_path: Path) -> None:
         await rig.stop_session()
         await rig.unplug()
         rig.assert_schemas()
+        _assert_no_memory_error(rig)
+
+
+async def _answer(rig: Rig, uid: str, action: str, payload: object) -> Frame:
+    """Send a CALL as it is, whatever it is; its answer."""
+    mark = rig.mark()
+    await rig.csms.send_raw(rig.identity, json.dumps([2, uid, action, payload]), "text")
+
+    def fits(frame: Frame) -> bool:
+        return frame.uid == uid and frame.direction == FROM_CHARGER
+
+    return await rig.firmware.meanwhile(rig.csms.transcript.wait(fits, mark, 10))
+
+
+@system_test
+async def test_calls_with_defects(tmp_path: Path) -> None:
+    """Wrong payloads of every action in a session: each gets its error, and nothing is changed by any of them."""
+    dice = random.Random(1)
+    cases = []
+    for action in sorted(DOWN):
+        found = [case for case in defects(action, dice) if len(json.dumps(case[0])) < _LONGEST]
+        cases += [(action, *case) for case in dice.sample(found, min(len(found), 8))]
+    async with _rig(tmp_path, ocpp={"MeterValueSampleInterval": "2"}) as rig:
+        await rig.plug()
+        await rig.start_session()
+        before = await rig.call("GetConfiguration")
+        answers: dict[int, Frame] = {}
+        for n, (action, payload, _) in enumerate(cases):
+            answers[n] = await _answer(rig, f"d{n}", action, payload)
+        assert await rig.call("GetConfiguration") == before
+        for n, (action, payload, codes) in enumerate(cases):
+            answer = answers[n]
+            assert answer.kind == "CALLERROR" or action in ABSENT, (action, payload, answer)
+            if answer.kind == "CALLERROR":
+                assert answer.payload["errorCode"] in codes | {"NotSupported"}, (action, payload, answer)
+        await rig.expect("MeterValues", context="Sample.Periodic")
+        assert (await rig.sim.state())["output_on"]
+        await rig.stop_session()
+        await rig.unplug()
         _assert_no_memory_error(rig)
