@@ -2,11 +2,17 @@
 
 import sys
 
+from micropython import const
+
+_LONGEST = const(160)  # characters of a line that is kept
+_USUAL = const(48)  # bytes of a line, for which there is room
+
 
 class Log:
-    """Keeps the newest `size` lines and hands each to `sink(line)`.
+    """Keeps the newest `size` lines, fewer where they are long, and hands each to `sink(line)`.
 
-    When the ring is full the oldest line goes; `dropped` counts them.
+    When the ring is full the oldest line goes; `dropped` counts them. All lie in one buffer: a small heap that is
+    strewn with lines has no room in one piece any more.
     clock -- for the uptime at the start of each line.
     """
 
@@ -14,9 +20,15 @@ class Log:
         self._clock = clock
         self._sink = sink
         self._size = size
-        self.lines = []
+        self._ring = bytearray(size * _USUAL)
+        self._used = self._kept = 0  # bytes, lines
         self.dropped = 0
         self.sink_errors = 0
+
+    @property
+    def lines(self):
+        """What is kept, as a list of texts, the oldest first."""
+        return str(self._ring[: self._used], "utf-8").split("\n")[:-1]
 
     def info(self, tag, text):
         self._put("I", tag, text)
@@ -39,11 +51,23 @@ class Log:
         try:
             up = self._clock.uptime_ms()
             line = "%d.%03d %s %s: %s" % (up // 1000, up % 1000, level, tag, text)
-            if len(self.lines) >= self._size:
-                self.lines.pop(0)
-                self.dropped += 1
-            self.lines.append(line)
+            self._keep((line[:_LONGEST].replace("\n", " ") + "\n").encode())
             if self._sink is not None:
                 self._sink(line)
         except Exception:  # a full disk or a closed pipe must not stop a charger
             self.sink_errors += 1
+
+    def _keep(self, data):
+        ring = memoryview(self._ring)
+        if len(data) > len(ring):
+            self.dropped += 1
+            return
+        while self._kept and (self._kept >= self._size or self._used + len(data) > len(ring)):
+            end = self._ring.find(b"\n") + 1
+            ring[: self._used - end] = ring[end : self._used]
+            self._used -= end
+            self._kept -= 1
+            self.dropped += 1
+        ring[self._used : self._used + len(data)] = data
+        self._used += len(data)
+        self._kept += 1

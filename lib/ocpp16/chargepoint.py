@@ -102,22 +102,36 @@ class ChargePoint:
         return self._ws is not None
 
     async def run_connectors(self):
-        """The charging logic; needs no network. Restartable."""
+        """The charging logic; needs no network. Restartable.
+
+        What fails for want of memory is tried again at the next look, for some 5 s: a long answer that is being made
+        meanwhile must not cost a session. Switching off needs no memory.
+        """
+        failed = 0
         while True:
             self._poke.clear()
-            for connector in self.connectors:
-                connector.poll()
-            self.outbox.tick()
-            now = self.clock.uptime_ms()
-            if self.reserved_until is not None and now >= self.reserved_until:
-                cold("ocpp16.reservations").refresh(self)
-            if self._ws is not None:
-                self._tick(now)
-            wait = min([connector.wait_ms(now) for connector in self.connectors])
-            if self.config.get("ClockAlignedDataInterval"):
-                if now >= self.aligned_at:
-                    cold("ocpp16.aligned").tick(self, now)
-                wait = min(wait, max(0, self.aligned_at - now))
+            wait = 100
+            try:
+                for connector in self.connectors:
+                    connector.poll()
+                self.outbox.tick()
+                now = self.clock.uptime_ms()
+                if self.reserved_until is not None and now >= self.reserved_until:
+                    cold("ocpp16.reservations").refresh(self)
+                if self._ws is not None:
+                    self._tick(now)
+                wait = min([connector.wait_ms(now) for connector in self.connectors])
+                if self.config.get("ClockAlignedDataInterval"):
+                    if now >= self.aligned_at:
+                        cold("ocpp16.aligned").tick(self, now)
+                    wait = min(wait, max(0, self.aligned_at - now))
+                failed = 0
+            except MemoryError as exc:
+                failed += 1
+                if failed > 50:
+                    raise
+                if failed == 1:
+                    self.log.warn("ocpp", exc)
             await wait_event(self._poke, wait)
 
     async def run_link(self):

@@ -172,7 +172,7 @@ def _replaced_by(row, rows):
 
 
 def _replace(cp, rows, same, row):
-    """Write a row in the place of those in slots `same`, or in a free one."""
+    """Write a row in the place of those in slots `same`, or in a free one. `rows` is empty then."""
     if len(same) == 1 and rows[same[0]] == row:
         return  # central systems that balance loads repeat themselves: spare the flash
     if same:
@@ -181,6 +181,7 @@ def _replace(cp, rows, same, row):
         slot = 0
         while slot in rows:
             slot += 1
+    rows.clear()  # room for what the storage needs
     try:
         _put(cp, slot, row)
         for other in same:

@@ -120,15 +120,15 @@ class Connector:
             self.finishing = True
         tx = self.transaction
         if tx is not None and tx.reason is None:
+            charging = self.cp.charging
+            if charging is not None and self.limit is not None and charging.limit(self, now) != self.limit:
+                self.permit()
             interval_ms = config.get("MeterValueSampleInterval") * 1000
             if interval_ms != self.interval_ms:  # a new value: the schedule starts again now
                 self.interval_ms = interval_ms
                 self.sample_at = now + interval_ms
             elif interval_ms and now >= self.sample_at:
                 _session().sample(self, tx, now)
-            charging = self.cp.charging
-            if charging is not None and self.limit is not None and charging.limit(self, now) != self.limit:
-                self.permit()
         self.update_status()
 
     def _is_stale(self, now):

@@ -20,7 +20,7 @@ from tools.demo.firmware import HEAP_32, ROOT
 from tools.transcript import Session
 
 SESSIONS = 4
-_LONGEST = 3000  # characters of a payload
+_LONGEST = 600  # characters of a payload
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -105,6 +105,21 @@ def test_log_is_bounded_and_never_raises():
     assert log.lines[-1] == "0.000 I t: 4"
 
 
+def test_log_keeps_whole_lines_in_one_buffer():
+    log = Log(FakeClock(), None, size=4)
+    assert log.lines == []
+    size = len(log._ring)
+    for text, kept in (("a" * 70, 1), ("b" * 70, 2), ("two\nlines", 3), ("c" * 160, 2), ("é" * 500, 2), ("é" * 80, 1)):
+        log.warn("t", text)
+        assert len(log.lines) == kept, (text, log.lines)
+        assert all(line[:11] == "0.000 W t: " for line in log.lines), log.lines
+    assert log.lines == ["0.000 W t: " + "é" * 80]
+    for i in range(200):
+        log.error("tag", "x" * (i % 70))
+    assert len(log._ring) == size and log.sink_errors == 0
+    assert log.lines[-1] == "0.000 E tag: " + "x" * 59
+
+
 def test_virtual_time_costs_nothing():
     async def main(clock):
         order = []

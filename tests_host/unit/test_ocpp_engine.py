@@ -670,6 +670,40 @@ def test_a_cold_part_that_cannot_be_loaded_delays_the_end_but_not_the_power():
         run(scenario)
 
 
+def test_a_sample_that_finds_no_memory_comes_later():
+    """Power stays on: what only reports must not cost the session, nor its other samples."""
+
+    async def scenario(b):
+        await b.online(supervised=True)
+        await b.plug()
+        await b.charging()
+        await b.until(lambda: b.csms.calls("MeterValues"))  # the one at the start
+        missing = Missing("ocpp16.metervalues", MemoryError())
+        with missing:
+            await b.until(lambda: missing.count > 5, 15_000)
+        await b.until(lambda: len(b.csms.calls("MeterValues")) > 1)
+        assert b.evse.permitted and len(b.evse.switches) == 1
+        first = [c["meterValue"][0]["timestamp"] for c in b.csms.calls("MeterValues")][-1]
+        start = b.csms.calls("StartTransaction")[0]["timestamp"]
+        assert (int(first[17:19]) - int(start[17:19])) % 60 == 10  # at the time it was due
+        warned = [text for level, _, text in b.log.lines if (level == "W" and "Memory" in text) or level == "E"]
+        assert len(warned) <= 1, warned
+
+    run(scenario)
+
+
+def test_memory_that_stays_away_ends_safely():
+    async def scenario(b):
+        await b.online(supervised=True)
+        await b.plug()
+        await b.charging()
+        with Missing("ocpp16.metervalues", MemoryError()):
+            await b.until(lambda: not b.evse.permitted, 20_000)
+            assert b.clock.uptime_ms() >= 14_000  # some 5 s after the first sample was due
+
+    run(scenario)
+
+
 def test_an_unplug_switches_off_even_if_no_cold_part_can_be_loaded():
     async def scenario(b):
         await b.online(supervised=True)

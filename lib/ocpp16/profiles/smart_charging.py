@@ -21,6 +21,8 @@ def on_SetChargingProfile(cp, payload):
             return {"status": "Rejected"}
         key = tx.key
     row = cold("ocpp16.charging_check").read(profile, number, key, cp.config.get)
+    profile = None
+    payload.clear()  # room for what the storage needs
     accepted = row is not None and cold("ocpp16.charging_profiles").install(cp, row)
     cp.poke()
     return {"status": "Accepted" if accepted else "Rejected"}
