@@ -2,15 +2,16 @@
 
 PYTHON3 ?= python3
 BOARD ?= sim
+PORT ?=
 ARGS ?=
 BIN := .venv/bin
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup test unit fuzz system check build size romfs demo lock clean distclean
+.PHONY: help setup test unit fuzz system check build size romfs flash repl logs test-device demo lock clean distclean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Provide MicroPython and the Python packages; nothing is done when they are there
 	@$(PYTHON3) tools/toolchain.py
@@ -44,6 +45,18 @@ size: setup ## Show the bytes of .mpy per module
 
 romfs: setup ## Pack the build into a read-only file system: build/BOARD/BOARD.romfs
 	@$(BIN)/python -m tools.romfs --board $(BOARD)
+
+flash: setup ## Put the program onto a board: BOARD=name, PORT=/dev/ttyUSB0 if there are several
+	@$(BIN)/python -m tools.flash install --board "$(BOARD)" --port "$(PORT)" $(ARGS)
+
+repl: setup ## Talk to MicroPython on a board (Ctrl-] ends it)
+	@$(BIN)/python -m tools.flash repl --port "$(PORT)"
+
+logs: setup ## Show what a board says, without disturbing it (Ctrl-C ends it)
+	@$(BIN)/python -m tools.flash logs --port "$(PORT)"
+
+test-device: setup ## Run the unit tests on a board (ARGS="--only name")
+	@$(BIN)/python -m tools.flash test --port "$(PORT)" $(ARGS)
 
 demo: setup ## Show a whole charging session (ARGS=--auto needs no keys)
 	@$(BIN)/python -m tools.demo $(ARGS)

@@ -191,6 +191,11 @@ def test_cold_modules_move_to_a_name_of_one_part() -> None:
     assert "firmware/app/rare.py" in linked(other)[0]  # there are two
 
 
+def test_a_module_that_a_text_is_completed_to_keeps_its_name() -> None:
+    texts, _ = linked({**SOURCES, "firmware/app/pick.py": 'def pick(name):\n    return __import__("app." + name)\n'})
+    assert "firmware/app/rare.py" in texts and "firmware/rare.py" not in texts
+
+
 def test_lines_of_the_others_stay() -> None:
     rare = linked(SOURCES)[0]["firmware/rare.py"]
     assert rare.splitlines()[0] == f"from {NAME} import LOW, rate"

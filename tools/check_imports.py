@@ -47,8 +47,8 @@ ALLOWED = {
 }
 WITNESSES = ("tools/sim", "tools/csms", "tools/demo")
 LAZY = {("lib/ocpp16", "wsclient"): "lib/ocpp16/dial.py"}
-# boot.py makes the outputs safe before anything else is loaded, the HAL included.
-EXCEPTIONS = {("firmware/boot.py", "machine")}
+# boot.py makes the outputs safe before anything else is loaded, the HAL included; launch.py runs when nothing can be.
+EXCEPTIONS = {("firmware/boot.py", "machine"), ("firmware/launch.py", "machine"), ("firmware/launch.py", "time")}
 # First part of an imported name -> its room; the modules of lib and those at the top of firmware are found by looking.
 _PACKAGES = {"charger": "charger", "drivers": "drivers", "hal": "hal"}
 _PACKAGES.update({"boards": "boards", "board": "boards"})  # the chosen board's folder is on the path: `import board`
@@ -115,8 +115,10 @@ def _judge_device(path: str, room: str, item: Import, rooms: dict[str, str]) -> 
         for (folder, name), home in LAZY.items():
             if path.startswith(folder + "/") and top == name and (path != home or not item.in_function):
                 verdict = f"{folder} may import {name} only inside a function of {home} ({item.name})"
+    elif (path, top) in EXCEPTIONS:
+        pass
     elif top in HARDWARE:
-        if room not in ("hal", "boards") and (path, top) not in EXCEPTIONS:
+        if room not in ("hal", "boards"):
             verdict = f"{room} must not import {top}: hardware and unix-only modules belong to hal"
     elif top not in STOCK:
         verdict = f"{room} imports {item.name}, which stock MicroPython for ESP32 does not have"

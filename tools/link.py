@@ -5,7 +5,8 @@ room to spare, and its own list of the names it uses. A charger has fifty that s
 less. The sources stay as they are; a traceback of the built firmware names the functions (see names.txt of the build).
 
 Cold modules (lib/cold.py) stay apart, but move: a module's dotted name and its last part are names that stay, too, so
-`ocpp16.session` becomes `session` in the same root folder, where that is free.
+`ocpp16.session` becomes `session` in the same root folder, where that is free and no text of the program is completed
+to the dotted name ("hal." + board.HAL).
 
 Joined is what others import by `from x import y` at their top level. Left alone are the program's entry points, modules
 that somebody imports whole (`import x`), that are imported only inside functions (so not always), and those whose name
@@ -145,6 +146,7 @@ def _moved(modules: Mapping[str, _Module], inside: set[str], taken: frozenset[st
                 whole.update(alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
                 whole.update(f"{module.origin(node)}.{alias.name}" for alias in node.names)
+    begun = tuple(text for text in texts if text.endswith("."))  # the program completes them: "hal." + name
     used = Counter(name.rpartition(".")[2] for name in modules)
     used.update(taken | {NAME} | {name.partition(".")[0] for name in modules if "." in name})
     return {
@@ -152,6 +154,7 @@ def _moved(modules: Mapping[str, _Module], inside: set[str], taken: frozenset[st
         for name, module in modules.items()
         for leaf in [name.rpartition(".")[2]]
         if "." in name and name in texts and name not in inside | whole and not module.is_package and used[leaf] == 1
+        and not name.startswith(begun)
     }
 
 

@@ -1,0 +1,1 @@
+"""The virtual board: a serial port with MicroPython behind it, without a board. See README.md."""
