@@ -31,6 +31,20 @@ def head(id_tag):
     return b"[" + json.dumps(text).encode() + b","
 
 
+def known(cp, id_tag):
+    """(entry of the local list or None, entry of the cache or None), of those that are switched on. Never raises."""
+    found = []
+    for name, key in ((LIST, "LocalAuthListEnabled"), (CACHE, "AuthorizationCacheEnabled")):
+        entry = None
+        try:
+            if cp.config.get(key, False):
+                entry = look_up(cp.store.folder, name, id_tag)
+        except (OSError, ValueError) as exc:
+            cp.log.error("ocpp", exc)
+        found.append(entry)
+    return found
+
+
 def look_up(folder, name, id_tag):
     """Entry of an id tag: [status, expiry, parent], or None. folder -- None: there are no files."""
     start = b"\n" + head(id_tag)

@@ -55,7 +55,7 @@ def answer(config, keys):
 
 def _entries(config, wanted):
     """(name, JSON text) of every key that can be read, or of the wanted (lower case: anything)."""
-    for columns in cold("ocpp16.config_rows").each(config.rows(), True):
+    for columns in cold("ocpp16.config_rows").each_once(config.rows()):
         name, access, _, default = columns[:4]
         if access == "W" if wanted is None else name.lower() not in wanted:
             continue

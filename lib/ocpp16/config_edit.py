@@ -21,7 +21,7 @@ _MAX_VALUE = const(500)  # OCPP 1.6 edition 2, section 7.28 and ChangeConfigurat
 # Asked for by each session, deep inside of something else: ready from the start, when there is room.
 _OFTEN = (
     "AuthorizationCacheEnabled AuthorizeRemoteTxRequests LocalAuthListEnabled LocalAuthorizeOffline LocalPreAuthorize"
-    " MeterValuesSampledData StopTransactionOnInvalidId StopTxnSampledData"
+    " MaxEnergyOnInvalidId MeterValuesSampledData StopTransactionOnInvalidId StopTxnSampledData"
 )
 
 _ROTATIONS = ("NotApplicable", "Unknown", "RST", "RTS", "SRT", "STR", "TRS", "TSR")

@@ -24,15 +24,28 @@ def find(rows, name):
     return None if where is None else _columns(_line(rows[where[0]], where[1])[0])
 
 
-def each(rows, once=False):
-    """The columns of every row. once -- only of the first with its name."""
-    for number, text in enumerate(rows):
+def each(rows):
+    """The columns of every row."""
+    for text in rows:
         start = 0
         while start < len(text):  # line by line: a list of all would need a large piece of a small heap
+            line, start = _line(text, start)
+            if line:
+                yield _columns(line)
+
+
+def each_once(rows):
+    """The columns of every row that is the first with its name, the last text first: what is done with is forgotten."""
+    rows = list(rows)
+    while rows:
+        text = rows[-1]
+        start = 0
+        while start < len(text):
             here = start
             line, start = _line(text, start)
-            if line and not (once and _position(rows, line[: line.find(" ")]) != (number, here)):
+            if line and _position(rows, line[: line.find(" ")]) == (len(rows) - 1, here):
                 yield _columns(line)
+        rows.pop()
 
 
 def _position(rows, name):

@@ -1,4 +1,4 @@
-"""What is known of id tags, and what the central system says about them. A cold module (see lib/cold.py).
+"""What the central system says about id tags: cache, and conflicts with the list. A cold module (see lib/cold.py).
 
 Source: OCPP 1.6 edition 2, sections 3.4, 3.5 and 5.4.
 """
@@ -25,7 +25,7 @@ def learned(cp, id_tag, info):
     authorization, auth_store = cold("ocpp16.authorization"), cold("ocpp16.auth_store")
     now = cp.clock.utc()
     try:
-        listed, _ = known(cp, id_tag)
+        listed, _ = auth_store.known(cp, id_tag)
         if listed is not None:
             if authorization.contradicts(listed, info["status"], now):
                 cp.log.warn("ocpp", "the local list is wrong about an id tag")
@@ -61,21 +61,6 @@ def list_changed(cp, changes):
         cp.log.error("ocpp", exc)
     if cp.counters.pop("list_conflicts", 0):
         cold("ocpp16.statuses").tell_zero(cp)
-
-
-def known(cp, id_tag):
-    """(entry of the local list or None, entry of the cache or None), of those that are switched on."""
-    auth_store = cold("ocpp16.auth_store")
-    found = []
-    for name, key in ((auth_store.LIST, "LocalAuthListEnabled"), (auth_store.CACHE, "AuthorizationCacheEnabled")):
-        entry = None
-        try:
-            if cp.config.get(key, False):
-                entry = auth_store.look_up(cp.store.folder, name, id_tag)
-        except (OSError, ValueError) as exc:
-            cp.log.error("ocpp", exc)
-        found.append(entry)
-    return found
 
 
 def _has_cache(cp):

@@ -1,6 +1,6 @@
 """What a presented id tag does, and the tag of a remote start. A cold module (see lib/cold.py).
 
-Decisions are in authorization and reservations, what is known of tags in tag_info; here they meet the connectors.
+Decisions are in authorization and reservations, what is known of tags in auth_store; here they meet the connectors.
 Source: OCPP 1.6 edition 2, sections 3.4, 3.5, 4.1 and 5.11.
 """
 
@@ -47,13 +47,12 @@ def swipe(cp, id_tag, connector_id):
     _present(cp, id_tag, connector_id, None)
 
 
-def remote_start(cp, id_tag, connector_id, profile):
+def remote_start(cp, id_tag, entry, connector_id, profile):
     """Status of RemoteStartTransaction.conf. What follows, follows after the answer.
 
+    entry -- what is known of the tag, see authorization, or None
     connector_id -- 0: any;  profile -- a charging profile as a row, or () for none
     """
-    listed, cached = cold("ocpp16.tag_info").known(cp, id_tag)
-    entry = listed or cached
     parent = entry and entry[2]
     if not cp.online or not _usable(cp, id_tag, parent, connector_id, entry is not None):
         return "Rejected"
@@ -116,7 +115,7 @@ def _can_start(connector, id_tag):
 
 
 def _decide(cp, id_tag, online):
-    listed, cached = cold("ocpp16.tag_info").known(cp, id_tag)
+    listed, cached = cold("ocpp16.auth_store").known(cp, id_tag)
     return cold("ocpp16.authorization").decide(listed, cached, online, cp.clock.utc(), cp.config.get)
 
 

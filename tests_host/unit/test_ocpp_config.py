@@ -104,7 +104,7 @@ def test_every_default_passes_its_own_check():
     ) + tuple([keys for _, _, keys in config_keys.OF_PROFILES])
     config = _core(more=rows)
     seen = 0
-    for row in config_rows.each(config.rows(), True):
+    for row in config_rows.each_once(config.rows()):
         if row[0] != "AuthorizationKey":  # has none
             assert Table(config).checked(row, row[3]) == config.get(row[0]) or row[0].startswith("UnlockConnector"), row
         assert row[1] in ("R", "RW", "W") and row[2] in ("bool", "int", "str", "csl") and row[5] in ("", "reboot")

@@ -48,7 +48,10 @@ def on_RemoteStartTransaction(cp, payload):
             return {"status": "Rejected"}
     else:
         profile = ()
-    return {"status": cold("ocpp16.tags").remote_start(cp, payload["idTag"], payload.get("connectorId", 0), profile)}
+    id_tag = payload["idTag"]
+    listed, cached = cold("ocpp16.auth_store").known(cp, id_tag)  # here: one large room after the other
+    status = cold("ocpp16.tags").remote_start(cp, id_tag, listed or cached, payload.get("connectorId", 0), profile)
+    return {"status": status}
 
 
 def on_RemoteStopTransaction(cp, payload):
