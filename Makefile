@@ -3,12 +3,13 @@
 PYTHON3 ?= python3
 BOARD ?= sim
 PORT ?=
+FILE ?=
 ARGS ?=
 BIN := .venv/bin
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup test unit fuzz system check build size romfs flash repl logs test-device demo lock clean distclean
+.PHONY: help setup test unit fuzz system check build size romfs flash repl logs test-device provision packages demo lock clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +58,12 @@ logs: setup ## Show what a board says, without disturbing it (Ctrl-C ends it)
 
 test-device: setup ## Run the unit tests on a board (ARGS="--only name")
 	@$(BIN)/python -m tools.flash test --port "$(PORT)" $(ARGS)
+
+provision: setup ## Give many boards their settings: FILE=boards.csv (ARGS=--help shows its form)
+	@$(BIN)/python -m tools.provision $(FILE) $(ARGS)
+
+packages: setup ## Renew the lists of files by which mip installs lib/ocpp16 and lib/wsclient
+	@$(BIN)/python -m tools.packages
 
 demo: setup ## Show a whole charging session (ARGS=--auto needs no keys)
 	@$(BIN)/python -m tools.demo $(ARGS)
