@@ -13,8 +13,8 @@ import pexpect
 import pytest
 
 from tests_host.conftest import ROOT
-from tools.board.chip import VirtualBoard
 from tools.board.repl import WINDOW, Repl, Run, SoftReset
+from tools.board.virtual import VirtualBoard
 from tools.flash.errors import FlashError
 from tools.flash.link import CHUNK, Link
 

@@ -16,7 +16,8 @@ import pytest
 from tests_host.conftest import ROOT
 from tests_host.flash import toy
 from tools import manifest
-from tools.board.chip import Chip, Faults, VirtualBoard
+from tools.board.chip import Chip, Faults
+from tools.board.virtual import VirtualBoard
 from tools.build_mpy import build
 from tools.flash import board as device
 from tools.flash.errors import FlashError

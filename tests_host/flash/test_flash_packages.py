@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests_host.conftest import ROOT
-from tools.board.chip import Chip, VirtualBoard
+from tools.board.chip import Chip
+from tools.board.virtual import VirtualBoard
 from tools.flash.link import Link
 from tools.packages import PACKAGES, files, old
 

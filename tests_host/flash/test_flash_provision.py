@@ -12,7 +12,8 @@ import pytest
 from tests_host.conftest import ROOT
 from tests_host.flash import toy
 from tests_host.flash.test_flash_install import put
-from tools.board.chip import Chip, VirtualBoard
+from tools.board.chip import Chip
+from tools.board.virtual import VirtualBoard
 from tools.flash.link import Link
 from tools.provision import FileError, read
 

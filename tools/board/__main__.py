@@ -7,7 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
-from tools.board.chip import INTERPRETER, MACHINES, Chip, Faults, VirtualBoard
+from tools.board.chip import MACHINES, Chip, Faults
+from tools.board.virtual import INTERPRETER, VirtualBoard
 
 
 def _version(text: str) -> tuple[int, int, int]:

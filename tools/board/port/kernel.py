@@ -2,7 +2,7 @@
 
     micropython kernel.py CONFIG
 
-CONFIG is a JSON file, see chip.py. Commands come from file descriptor 3: b"name length\\n" and so many bytes; what
+CONFIG is a JSON file, see virtual.py. Commands come from file descriptor 3: b"name length\\n" and so many bytes; what
 happens goes to file descriptor 4: b"event number length\\n" and so many bytes. Standard input and output are the
 serial line of the program.
 """
@@ -86,7 +86,7 @@ class Store:
 
 
 class Board:
-    """config -- see chip.py"""
+    """config -- see virtual.py"""
 
     def __init__(self, config):
         self.config = config
