@@ -10,8 +10,11 @@ from fakes import virtual_run
 STEPS = DAY[:3] + DAY[5:]
 
 
-def day_with(fault):
-    """Returns how many messages came from the charge point, and how many it was given."""
+_HEARTBEATS = 3  # the pause before a reconnect has a random part: a day may have that many messages less
+
+
+def day_with(fault, total=0):
+    """Returns how many messages came from the charge point, and how many it was given. total -- without a fault."""
     world = World()
     counts = []
 
@@ -22,7 +25,8 @@ def day_with(fault):
         for step in STEPS:
             await step(life)
         counts.extend([life.csms.taken, life.csms.given])
-        assert fault is None or counts[fault[0] == "given"] >= fault[1]  # it has happened
+        happened = fault is None or counts[fault[0] == "given"] >= fault[1]
+        assert happened or fault[1] > total - _HEARTBEATS, counts
         life.csms.fault = None
         await evening(life)
         log = [line for line in life.bench.log.lines if line[0] == "E"]
@@ -40,7 +44,7 @@ def drops(when, stride):
     assert total > 50, total
     for number in range(1, total + 1, stride):
         try:
-            day_with((when, number))
+            day_with((when, number), total)
         except Exception:
             print("link dropped", when, number, "of", total)
             raise
