@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tools.flash import plan
+from tools.flash.board import has_chip
 from tools.flash.errors import FlashError
 from tools.flash.plan import shortage
 from tools.flash.ports import Port, find
@@ -51,6 +52,11 @@ def test_a_plan_takes_what_is_there() -> None:
         "slot_a", ["lib/x/a.mpy"], {"main.mpy": "/slot_b/main.mpy"}, [],
     )  # fmt: skip
     assert made.removes == ["lib/x/b.mpy", "old.mpy"] and made.folders == [] and made.blocks == 0
+
+
+def test_a_build_for_a_computer_is_refused() -> None:
+    with pytest.raises(FlashError, match=r"BOARD=sim runs on a computer, not on a chip\.\nNext: name a board"):
+        has_chip(Manifest("sim", "", "unix", "1.0.0", 6, "", {}))
 
 
 def test_what_runs_is_replaced_when_its_manifest_is_another() -> None:

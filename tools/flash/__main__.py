@@ -42,6 +42,7 @@ def _bar(console: Console) -> Iterator[Callable[[str, int, int], None]]:
 def flash(board: str, port: str, out: Path, console: Console, other: bool, wait: float) -> int:
     """Install a build; return the exit status."""
     about = manifest.read(out / manifest.NAME)
+    device.has_chip(about)
     with Link(find(port)) as link:
         console.print(f"{link.path}: stopping the program ...")
         link.interrupt()

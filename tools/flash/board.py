@@ -91,14 +91,19 @@ def identify(link: Link) -> Identity:
     return Identity(name, version, platform, machine, mpy, fragment or block, blocks, free, running)
 
 
-def judge(board: Identity, build: Manifest) -> None:
-    """FlashError: the build is not for this board, or its MicroPython is not fit for the build."""
-    image = "esp32s3" if build.chip == "esp32s3" else "esp32"
-    image = {"esp32": "ESP32_GENERIC", "esp32s3": "ESP32_GENERIC_S3"}[image]
+def has_chip(build: Manifest) -> None:
+    """FlashError: the build is for a computer."""
     if build.port != "esp32":
         raise FlashError(
             f"BOARD={build.board} runs on a computer, not on a chip.", "name a board: see boards/README.md"
         )
+
+
+def judge(board: Identity, build: Manifest) -> None:
+    """FlashError: the build is not for this board, or its MicroPython is not fit for the build."""
+    has_chip(build)
+    image = "esp32s3" if build.chip == "esp32s3" else "esp32"
+    image = {"esp32": "ESP32_GENERIC", "esp32s3": "ESP32_GENERIC_S3"}[image]
     if board.name != "micropython" or board.chip != build.chip:
         raise FlashError(
             f"BOARD={build.board} needs the chip {build.chip}, and this is: {board.machine or board.platform}.",

@@ -17,6 +17,7 @@ from tools.flash.errors import FlashError
 CHUNK = 1024  # bytes of a file in one piece: what a board with little memory can take
 _ANSWER_S = 5.0
 _TRIES = 3
+_END_S = 5.0  # the program switches off and tells the central system, at most 3 s
 _RESTART = "import machine\nmachine.RTC().memory(b'rivot:hard')\nmachine.reset()"
 _LOST = (TransportError, serial.SerialException, OSError)
 
@@ -60,7 +61,10 @@ class Link:
         """End the program, which switches its output off, and start MicroPython anew without it."""
         for left in range(_TRIES, 0, -1):
             try:
+                # The program takes its time to end, and its console may take the next bytes too: wait for the prompt.
+                self._transport.serial.write(b"\r\x03\x02")
                 with _quiet():
+                    self._transport.read_until(1, b">>> ", timeout=_END_S, timeout_overall=_END_S)
                     self._transport.enter_raw_repl(soft_reset=True)
                 return
             except _LOST as exc:
@@ -68,7 +72,8 @@ class Link:
                     self._broken = True
                     raise FlashError(
                         f"MicroPython does not answer on {self.path} ({_short(exc)}).",
-                        "is this the right port, and is MicroPython on the chip (boards/README.md)? Press EN, repeat",
+                        "does a session run? End it. Does the console want its PIN? `make repl`, command python, "
+                        "then repeat. Or is it another port, or a chip without MicroPython (boards/README.md)?",
                     ) from None
                 time.sleep(0.5)
 
