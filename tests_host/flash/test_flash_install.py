@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from tests_host.conftest import ROOT
@@ -336,3 +337,25 @@ def test_unit_tests_on_a_board(tmp_path: Path) -> None:
         with Link(board.port) as link:
             link.interrupt()
             assert link.run("import os\nprint(os.listdir('/'))") == "['boot.py']\r\n"
+
+
+def test_logs_and_repl(board: VirtualBoard) -> None:
+    """What make logs and make repl run. The first disturbs nothing."""
+    starts = board.starts
+    words = ["-m", "tools.flash", "logs", "--port", board.port]
+    person = pexpect.spawn(sys.executable, words, cwd=str(ROOT), timeout=30, encoding="utf-8")
+    person.expect_exact("Ctrl-C ends this, the board goes on")
+    board.press_reset()
+    person.expect_exact("version 1.0.0 toy")
+    person.sendintr()
+    person.expect(pexpect.EOF)
+    assert board.starts == starts + 1
+    words[2] = "repl"
+    person = pexpect.spawn(sys.executable, words, cwd=str(ROOT), timeout=30, encoding="utf-8")
+    person.expect_exact("Connected to MicroPython")
+    person.send("\x03")
+    person.expect_exact(">>> ")
+    person.send("7*6\r")
+    person.expect_exact("\r\n42\r\n")
+    person.send("\x1d")
+    person.expect(pexpect.EOF)
