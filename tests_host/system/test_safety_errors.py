@@ -188,9 +188,10 @@ CRITICAL = (
     Failure("report", "drivers.bms.rivot_can:RivotBms", "report", off),
     Failure("output", "charger.outlet:Outlet", "_tell", off),
     Failure("connector", "ocpp16.connector:Connector", "poll", off),
-    Failure("connector-wait", "ocpp16.connector:Connector", "wait_ms", off, "MemoryError"),
+    Failure("connector-wait", "ocpp16.connector:Connector", "wait_ms", off),
+    Failure("connector-memory", "ocpp16.connector:Connector", "wait_ms", unharmed, "MemoryError"),  # tries again
     Failure("sample", "cold ocpp16.metervalues", "payload", off),
-    Failure("sampled-values", "charger.outlet:Outlet", "sample", off, "MemoryError"),
+    Failure("sampled-values", "charger.outlet:Outlet", "sample", unharmed, "MemoryError"),
     Failure("outbox-add", "ocpp16.outbox:Outbox", "add", off),
     Failure("outbox-tick", "ocpp16.outbox:Outbox", "tick", off, "OSError"),
 )
