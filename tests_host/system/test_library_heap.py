@@ -71,17 +71,12 @@ asyncio.run(main())
 """
 
 
-def built_profiles() -> tuple[str, ...]:
-    """Those that the library has."""
-    return tuple(name for name in PROFILES if (ROOT / "lib" / "ocpp16" / "profiles" / f"{name}.py").exists())
-
-
 def compile_program(folder: Path) -> Path:
     """The program and the library as the firmware is compiled; the folder of the result."""
     tree = folder / "source"
     (tree / "firmware").mkdir(parents=True)
     shutil.copytree(ROOT / "lib", tree / "lib")
-    (tree / "firmware" / "main.py").write_text(PROGRAM.replace("PROFILES", repr(built_profiles())), encoding="utf-8")
+    (tree / "firmware" / "main.py").write_text(PROGRAM.replace("PROFILES", repr(PROFILES)), encoding="utf-8")
     build(tree, "sim", folder / "built")
     return folder / "built"
 
