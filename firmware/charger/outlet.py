@@ -14,6 +14,7 @@ from .interlock import NOT_PERMITTED, TERMINAL_HIGH, VEHICLE, interlock
 
 _NO_CURRENT_MA = const(500)
 _NO_CURRENT_MS = const(5000)
+_LATER_MS = const(60)  # a vehicle that has left is known by then, even if the plug was looked at a moment too early
 _GONE_MS = const(1500)  # a BMS speaks every second at least
 
 
@@ -59,7 +60,7 @@ class Outlet:
         self._idle = False  # on for long, but the vehicle takes nothing
         self._idle_for = Lasting(clock, _NO_CURRENT_MS)
         self._forbids_for = Lasting(clock, bms_stop_ms)
-        self._silent_for = Lasting(clock, bms_lost_ms)
+        self._silent_for = Lasting(clock, bms_lost_ms + _LATER_MS)
         self._was_plugged = False
         self._shown = self._news = None  # what the light, what the charge point was told last
         module.on_power = self._on_power
