@@ -143,7 +143,7 @@ def test_bytes():
             if kind < 7:
                 can._edge(line if kind & 1 else None)
             elif kind < 10:
-                locked(can._serve_sending, it.clock.ticks_ms())
+                locked(can._tx.serve, it.clock.ticks_ms())
             elif kind < 12:
                 locked(can._check)
             elif kind < 15:
@@ -160,7 +160,8 @@ def test_bytes():
             if spi.expected and len(spi.expected) > (can._head - can._tail) % 16:
                 spi.expected.pop()
         assert spi_lock == [None, None] and not spi.selected and spi.wrong is None, spi.wrong
-        assert 0 <= can._pending <= 7 and 0 <= can._urgent <= 7 and can._count <= 4 and can._n_urgent == 0
+        tx = can._tx
+        assert 0 <= tx.pending <= 7 and 0 <= tx.urgent <= 7 and tx.count <= 4 and tx.n_urgent == 0
         can._deliver()
         expected = [frame for frame in spi.expected if frame]
         assert got == expected, (got, expected)

@@ -2,7 +2,8 @@
 
 Source: Microchip data sheet DS20001801 (MCP2515), errata DS80179. Interrupts, the control loop and the last "off" of a
 dying program may all come in the middle of each other: whoever uses the SPI holds `spi_lock`, who finds it taken leaves
-his work to the holder. Nothing allocates per frame. Set-up and bit timing: mcp2515_setup.py (cold).
+his work to the holder. Nothing allocates per frame. Here are the SPI, receiving and the state of the chip; sending is
+mcp2515_transmit.py, set-up and bit timing mcp2515_setup.py (cold).
 """
 
 import asyncio
@@ -12,35 +13,26 @@ from micropython import const
 
 from drivers.can import FLAG_EXT, FLAG_RTR, FLAG_URGENT, CanError
 
+from .mcp2515_transmit import COUNT, NOTHING, Transmitter, slots
+
 _SETUP = "drivers.can.mcp2515_setup"
 _POLL_MS = const(5)
 _CHECK_MS = const(100)  # a chip that lost its supply is found after this
-_TX_MS = const(50)  # an ordinary frame that is not acknowledged by then is taken back ...
-_HOLD_MS = const(1000)  # ... and until a frame was heard only one a second is tried
-_URGENT_MS = const(1000)  # urgent frames may try longer
 _STEADY_MS = const(30_000)  # a life without bus-off this long makes the earlier ones forgotten
 _PAUSE_MIN_MS = const(1000)  # wait before the set-up after bus-off, doubled each time
 _PAUSE_MAX_MS = const(30_000)
 _STALE_LOCK_MS = const(20)  # no transaction takes so long: its holder was killed
 _RING = const(16)  # received frames between interrupt and task, one place stays empty
-_QUEUE = const(4)  # ordinary frames that wait for a transmit buffer
-_URGENT = const(2)
-_SLOT = const(16)  # bytes: also what the DMA of the ESP32 takes without a copy
 _ROUNDS = const(8)
 _TRIES = const(3)  # readings before a strange one is believed
-_NOTHING = const(0xFF)  # status of a chip that does not answer
-_COUNT = const(0x3FFFFFFF)  # counters wrap instead of growing beyond a small int
 _COUNTERS = "rx tx tx_dropped bad bus_off reopened overrun int_faults"
 
 # SPI instructions, section 12. In RAM and not longer than 4 bytes, or a multiple of 4: no hidden copies on the ESP32
 _STATUS = bytearray(b"\xa0\x00\x00")  # the answer repeats: both must agree
 _READ_RX = (bytearray(b"\x90" + bytes(15)), bytearray(b"\x94" + bytes(15)))  # two bytes more than the buffer has
 _READ_STATE = bytearray(b"\x03\x28" + bytes(10))  # CNF3 CNF2 CNF1 CANINTE CANINTF EFLG CANSTAT CANCTRL, 2 unused
-_RTS = (b"\x81", b"\x82", b"\x84")
 _CLEAR_ERROR = b"\x05\x2c\x20\x00"  # CANINTF.ERRIF
-_CLEAR_SENT = b"\x05\x2c\x1c\x00"  # CANINTF.TX0IF to TX2IF
 _CLEAR_OVERRUN = b"\x05\x2d\xc0\x00"  # EFLG.RX0OVR, RX1OVR
-_abort = bytearray(b"\x05\x30\x08\x00")  # TXBnCTRL.TXREQ
 
 _in = bytearray(12)
 _IN_STATUS = memoryview(_in)[:3]
@@ -49,12 +41,6 @@ _VIEWS = tuple([memoryview(_data)[:_i] for _i in range(9)])
 
 # For all controllers, as they may share an SPI: [who uses it now, the first of those who wait until it is free]
 spi_lock = [None, None]  # type: list
-
-
-def _slots(count):
-    """`count` buffers of one slot each, in one piece."""
-    view = memoryview(bytearray(count * _SLOT))
-    return [view[i * _SLOT : (i + 1) * _SLOT] for i in range(count)]
 
 
 class Mcp2515:
@@ -80,14 +66,9 @@ class Mcp2515:
         self._clock = clock
         self._registers = cold(_SETUP).registers(oscillator, bitrate)  # as _READ_STATE shows the first four
         self._ids = ids
-        self._ring = _slots(_RING)
-        self._slots = _slots(_QUEUE + _URGENT)  # as sent: WRITE, address, TXBnCTRL, and the frame
-        for slot in self._slots:
-            slot[0] = 2
-        self._since = [0, 0, 0]  # ticks, when each transmit buffer was loaded
-        self._ranks = [0, 0, 0]  # and its place in the order: 3 * priority + number, the highest leaves first
+        self._ring = slots(_RING)
         self._lives = -1
-        self._n_rx = self._n_tx = self._n_dropped = self._n_bad = 0
+        self._n_rx = self._n_bad = 0
         self._n_bus_off = self._n_overrun = self._n_int = 0
         self._pause_ms = self._wait_ms = 0  # after the last bus-off; what is left of it
         self._stuck = None  # level at which the interrupt line is stuck
@@ -95,22 +76,19 @@ class Mcp2515:
         self._ready = False  # set up: urgent frames can be sent
         self._urging = False  # send() of an urgent frame is at work
         self._next = False  # in the queue for the SPI: who is behind us, or None; False: we are not in it
+        self._tx = Transmitter(self, clock)
         self._forget()
         cs(1)
 
     def _forget(self):
         """After a reset of the chip nothing of before is left in it."""
         self._head = self._tail = 0  # of the ring: written by the receiving, by the delivering side only
-        self._first = self._count = 0  # of the waiting frames
-        self._n_urgent = 0
-        self._pending = self._urgent = self._avoid = 0  # transmit buffers, as bits: loaded; urgently; not to be touched
-        self._held = None  # ticks of the last frame that nobody acknowledged
-        self._late = None  # ticks, since when an urgent frame waits for the SPI
+        self._tx.forget()
 
     def counters(self):
         """Counts since boot; rx, tx, tx_dropped, bad, bus_off, reopened, overrun, int_faults."""
         counts = (
-            self._n_rx, self._n_tx, self._n_dropped, self._n_bad, self._n_bus_off,
+            self._n_rx, self._tx.sent, self._tx.dropped, self._n_bad, self._n_bus_off,
             max(self._lives, 0), self._n_overrun, self._n_int,
         )  # fmt: skip
         return dict(zip(_COUNTERS.split(" "), counts))
@@ -121,11 +99,11 @@ class Mcp2515:
         """One SPI transaction; into -- buffer of the same length, for what the chip says. Only from tasks."""
         spi_lock[0] = self
         try:
-            self._move(out, into)
+            self.move(out, into)
         finally:
             self._leave()
 
-    def _move(self, out, into=None):
+    def move(self, out, into=None):
         """As transfer(), with the lock held. CS goes high whatever happens: errata 4, and the next transaction."""
         cs = self._cs
         try:
@@ -165,24 +143,24 @@ class Mcp2515:
         try:
             if self.is_up:
                 self._drain()
-            if self._n_urgent:
+            if self._tx.n_urgent:
                 self._urging = True
-                self._pump()
+                self._tx.pump()
         except OSError:
-            self._n_urgent = 0  # the next check of run() meets it, too
+            self._tx.n_urgent = 0  # the next check of run() meets it, too
         finally:
             self._urging = False
             self._leave()
 
-    def _status(self):
+    def status(self):
         """READ STATUS; 0xFF when the chip gives no clear answer."""
         tries = _TRIES
         while tries:
-            self._move(_STATUS, _IN_STATUS)
+            self.move(_STATUS, _IN_STATUS)
             if _in[1] == _in[2]:
                 return _in[1]
             tries -= 1
-        return _NOTHING
+        return NOTHING
 
     # -- receiving
 
@@ -195,13 +173,13 @@ class Mcp2515:
         first = 0
         while rounds:
             rounds -= 1
-            bits = self._status()
-            if bits == _NOTHING:
+            bits = self.status()
+            if bits == NOTHING:
                 return
             if not bits & 3:
                 if self._int() or self._alarm:
                     return
-                self._move(_CLEAR_ERROR)  # else no edge would come any more; the check looks at its reason
+                self.move(_CLEAR_ERROR)  # else no edge would come any more; the check looks at its reason
                 self._alarm = True
             number = first
             turns = 2
@@ -212,7 +190,7 @@ class Mcp2515:
                     following = (head + 1) % _RING
                     if following == self._tail:
                         return
-                    self._move(_READ_RX[number], self._ring[head])
+                    self.move(_READ_RX[number], self._ring[head])
                     self._head = following
                     first = number ^ 1
                 number ^= 1
@@ -236,10 +214,10 @@ class Mcp2515:
                 i += 1
             self._tail = (self._tail + 1) % _RING
             if self._ids and (not flags & FLAG_EXT or can_id not in self._ids):
-                self._n_bad = (self._n_bad + 1) & _COUNT  # the filters cannot let it pass: misread, or a wide filter
+                self._n_bad = (self._n_bad + 1) & COUNT  # the filters cannot let it pass: misread, or a wide filter
                 continue
-            self._n_rx = (self._n_rx + 1) & _COUNT
-            self._held = None
+            self._n_rx = (self._n_rx + 1) & COUNT
+            self._tx.held = None
             if self.on_frame:
                 self.on_frame(can_id, flags, _VIEWS[size])
 
@@ -256,174 +234,46 @@ class Mcp2515:
         if flags & FLAG_URGENT:
             taken = self._ready and self._send_urgent(can_id, data, flags)
         else:
-            taken = self.is_up and spi_lock[0] is None and not self._is_held() and self._send(can_id, data, flags)
+            taken = self.is_up and spi_lock[0] is None and not self._tx.is_held() and self._send(can_id, data, flags)
         if not taken:
-            self._n_dropped += 1
+            self._tx.dropped += 1
         return taken
 
     def _send(self, can_id, data, flags):
         spi_lock[0] = self
         try:
-            if self._count == _QUEUE:
-                self._pump()
-                if self._count == _QUEUE:
-                    return False
-            self._encode((self._first + self._count) % _QUEUE, can_id, data, flags)
-            self._count += 1
-            return self._pump()
+            return self._tx.add(can_id, data, flags)
         except OSError:
             return False
         finally:
             self._leave()
 
     def _send_urgent(self, can_id, data, flags):
+        tx = self._tx
         now = self._clock.ticks_ms()
         holder = spi_lock[0]
         if holder is not None:  # we have interrupted somebody's transaction: he goes on when we return
             if self._urging:
                 return True  # with the same safe state
-            if self._late is None:
-                self._late = now
-            if self._clock.ticks_diff(now, self._late) < _STALE_LOCK_MS:
-                if self._n_urgent == _URGENT:
+            if tx.late is None:
+                tx.late = now
+            if self._clock.ticks_diff(now, tx.late) < _STALE_LOCK_MS:
+                if not tx.urge_later(can_id, data, flags):
                     return False
-                self._encode(_QUEUE + self._n_urgent, can_id, data, flags)
-                self._n_urgent += 1
                 self._queue()
                 return True
             holder._cs(1)  # he never will
         spi_lock[0] = self
         self._urging = True
         try:
-            self._encode(_QUEUE, can_id, data, flags)
-            self._n_urgent = 1
             if not self.is_up:
-                self._avoid = 0  # nobody polls
-            return self._pump()
+                tx.avoid = 0  # nobody polls
+            return tx.urge(can_id, data, flags)
         except OSError:
             return False
         finally:
             self._urging = False
-            self._n_urgent = 0  # taken or not: none of it leaves later
             self._leave()
-
-    def _is_held(self):
-        """Nobody acknowledged, nothing was heard since: one frame a second tries."""
-        if self._held is None:
-            return False
-        now = self._clock.ticks_ms()
-        if 0 <= self._clock.ticks_diff(now, self._held) < _HOLD_MS:
-            return True
-        self._held = now
-        return False
-
-    def _encode(self, number, can_id, data, flags):
-        """Identifier registers: data sheet, registers 3-3 to 3-8."""
-        slot = self._slots[number]
-        if flags & FLAG_EXT:
-            slot[3] = can_id >> 21
-            slot[4] = can_id >> 13 & 0xE0 | 8 | can_id >> 16 & 3
-            slot[5] = can_id >> 8 & 255
-            slot[6] = can_id & 255
-        else:
-            slot[3] = can_id >> 3
-            slot[4] = (can_id & 7) << 5
-        size = len(data)
-        slot[7] = size | (0x40 if flags & FLAG_RTR else 0)
-        i = 0
-        while i < size:
-            slot[8 + i] = data[i]
-            i += 1
-
-    def _pump(self):
-        """Load what waits into free transmit buffers. The lock is held. False: the last one given was not taken.
-
-        The chip sends the highest priority first, and the highest buffer number among equals (data sheet 3.3), so
-        each frame gets a place below those before it: urgent ones priority 3 and 2, ordinary ones 1 and 0.
-        """
-        taken = True
-        urgent = self._n_urgent
-        if urgent:
-            self._take_back(self._pending & ~self._urgent)
-            self._n_dropped += self._count
-            self._count = 0
-        bits = self._status()
-        busy = bits >> 2 & 1 | bits >> 3 & 2 | bits >> 4 & 4
-        if bits == _NOTHING:
-            busy = self._pending if urgent else 7  # it cannot be heard, but perhaps it hears
-        elif bits & 0xA8:
-            self._move(_CLEAR_SENT)  # so that 0xFF, all flags and all requests at once, can never be true
-        done = self._pending & ~busy
-        if done:
-            self._n_tx = (self._n_tx + (done & 1) + (done >> 1 & 1) + (done >> 2)) & _COUNT
-            self._pending &= busy
-            self._urgent &= busy
-            self._held = None
-        busy |= self._avoid
-        i = 0
-        while i < urgent:
-            number = self._load(_QUEUE + i, self._lowest(self._urgent, 12), 6, busy)
-            i += 1
-            taken = number >= 0
-            if taken:
-                self._urgent |= 1 << number
-                self._avoid |= 1 << number  # whatever the status says next
-                busy |= 1 << number
-        if urgent:
-            self._n_urgent = 0
-            self._late = None
-        while self._count and not self._n_urgent:  # it may come in between: then _leave() brings us here again
-            number = self._load(self._first, self._lowest(self._pending & ~self._urgent, 6), 0, busy)
-            if number < 0:
-                break
-            busy |= 1 << number
-            self._first = (self._first + 1) % _QUEUE
-            self._count -= 1
-        return taken
-
-    def _lowest(self, buffers, otherwise):
-        """The lowest place in the order that one of these transmit buffers has."""
-        number = 0
-        while buffers:
-            if buffers & 1:
-                otherwise = min(otherwise, self._ranks[number])
-            buffers >>= 1
-            number += 1
-        return otherwise
-
-    def _load(self, slot, rank, floor, busy):
-        """Load one frame into a free transmit buffer at a place below `rank`; its number, or -1."""
-        while rank > floor:
-            rank -= 1
-            number = rank % 3
-            if not busy >> number & 1:
-                slot = self._slots[slot]
-                slot[1] = 0x30 + 16 * number
-                slot[2] = rank // 3
-                self._move(slot)
-                self._move(_RTS[number])
-                self._pending |= 1 << number
-                self._ranks[number] = rank
-                self._since[number] = self._clock.ticks_ms()
-                return number
-        return -1
-
-    def _take_back(self, buffers):
-        """Abort these. The first in the order may be on the wire: its buffer is left alone until the next poll."""
-        first = -1
-        number = 2
-        while number >= 0:
-            if buffers >> number & 1:
-                _abort[1] = 0x30 + 16 * number
-                self._move(_abort)
-                self._n_dropped += 1
-                if first < 0 or self._ranks[number] > self._ranks[first]:
-                    first = number
-            number -= 1
-        if first >= 0:
-            self._avoid |= 1 << first
-            self._pending &= ~buffers
-            self._urgent &= ~buffers
 
     # -- service
 
@@ -438,7 +288,7 @@ class Mcp2515:
         self._lives += 1
         began = checked = clock.ticks_ms()
         if self._pause_ms:
-            self._held = began  # careful after bus-off
+            self._tx.held = began  # careful after bus-off
         self._ready = self.is_up = True
         self._int.irq(self._edge, self._int.IRQ_FALLING)
         try:
@@ -448,8 +298,8 @@ class Mcp2515:
                 now = clock.ticks_ms()
                 spi_lock[0] = self
                 try:
-                    if self._pending or self._count or self._avoid:
-                        self._serve_sending(now)
+                    if self._tx.is_busy():
+                        self._tx.serve(now)
                     if self._alarm or clock.ticks_diff(now, checked) >= _CHECK_MS:
                         checked = now
                         self._alarm = False
@@ -463,37 +313,13 @@ class Mcp2515:
         finally:
             self.is_up = False
 
-    def _serve_sending(self, now):
-        """Take back what nobody acknowledges; send what waits."""
-        self._avoid = 0
-        old = 0
-        number = 0
-        while number < 3:
-            bit = 1 << number
-            if self._pending & bit:
-                age = self._clock.ticks_diff(now, self._since[number])
-                if age >= _URGENT_MS or (age >= _TX_MS and not self._urgent & bit):
-                    old |= bit
-            number += 1
-        if old:
-            self._pump()  # what is done is done
-            old &= self._pending
-        if old & ~self._urgent:
-            old |= self._pending & ~self._urgent
-            self._n_dropped += self._count
-            self._count = 0
-            self._held = now
-        if old:
-            self._take_back(old)
-        self._pump()
-
     def _check(self):
         """Is it still the chip that was set up, and what does it say about the bus? Raises CanError."""
         registers = self._registers
         tries = _TRIES
         while True:
             before = self._int()
-            self._move(_READ_STATE, _in)
+            self.move(_READ_STATE, _in)
             if (_in[8] | _in[9]) & 0xE0 == 0:
                 i = 0
                 while i < 4 and _in[2 + i] == registers[i]:
@@ -515,13 +341,11 @@ class Mcp2515:
         self.error_passive = bool(errors & 0x18)
         if errors & 0xC0:
             self._n_overrun += (errors >> 6 & 1) + (errors >> 7)
-            self._move(_CLEAR_OVERRUN)
+            self.move(_CLEAR_OVERRUN)
         if flags & 0x20:
-            self._move(_CLEAR_ERROR)
+            self.move(_CLEAR_ERROR)
         if errors & 0x20:
             self._n_bus_off += 1
             self._wait_ms = self._pause_ms = min(_PAUSE_MAX_MS, self._pause_ms * 2 or _PAUSE_MIN_MS)
-            self._n_dropped += self._count
-            self._count = 0
-            self._take_back(self._pending & ~self._urgent)
+            self._tx.give_up()
             raise CanError("bus-off: check CAN H, CAN L and the terminators")
