@@ -9,7 +9,7 @@ BIN := .venv/bin
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup test unit fuzz system check build size romfs flash repl logs test-device provision packages demo lock clean distclean
+.PHONY: help setup test unit fuzz system check bench build size romfs flash repl logs test-device provision packages demo lock clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ check: setup ## Lint, types, import directions and boards
 	$(BIN)/python -m tools.check_imports || status=1; \
 	$(BIN)/python -m tools.check_boards || status=1; \
 	exit $$status
+
+bench: setup ## Measure reactions, the meter's schedule, memory and size (ARGS=--help)
+	@$(BIN)/python -m tools.bench $(ARGS)
 
 build: setup ## Compile the firmware to .mpy in build/BOARD (default BOARD=sim)
 	@$(BIN)/python -m tools.build_mpy --board $(BOARD) --out build/$(BOARD) $(ARGS)
