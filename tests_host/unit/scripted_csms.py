@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import cold
-from fakes import FakeLog
+from fakes import FakeLog, virtual_run
 
 
 class Rooms:
@@ -365,3 +365,30 @@ class Bench:
         uid = self.csms.call("RemoteStartTransaction", {"idTag": id_tag, "connectorId": 1})
         await self.until(lambda: "Charging" in self.csms.story())
         assert self.csms.answer_to(uid) == {"status": "Accepted"}
+
+    async def session(self):
+        """From the first connection to a vehicle that charges."""
+        await self.online()
+        await self.plug()
+        await self.charging()
+
+    async def ask(self, action, payload=None, **fields):
+        """Answer to a CALL of the central system: its payload, or (errorCode, errorDescription)."""
+        uid = self.csms.call(action, fields if payload is None else payload)
+        await self.until(lambda: self.csms.answer_to(uid) is not None)
+        return self.csms.answer_to(uid)
+
+
+def run_life(scenario, start=None, make=Bench, **options):
+    """One life of a charge point under virtual time, until the power is taken away.
+
+    start -- see fakes.virtual_run; make(clock, **options) -- the bench that `scenario` gets
+    """
+
+    async def main(clock):
+        bench = make(clock, **options)
+        await scenario(bench)
+        if bench._task is not None:
+            await bench.end()
+
+    virtual_run(main, start)

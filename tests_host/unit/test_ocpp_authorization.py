@@ -7,8 +7,7 @@ import binascii
 import os
 
 from cold import cold
-from fakes import virtual_run
-from scripted_csms import T0, Bench
+from scripted_csms import T0, Bench, run_life
 
 from ocpp16.journal_store import JournalStore
 
@@ -158,21 +157,14 @@ def teardown():
         os.rmdir(FOLDER)
 
 
+def make(clock, **options):
+    bench = Bench(clock, store=JournalStore(FOLDER, clock), profiles=PROFILES, **options)
+    bench.cp.restore()
+    return bench
+
+
 def run(scenario, **options):
-    async def main(clock):
-        bench = Bench(clock, store=JournalStore(FOLDER, clock), profiles=PROFILES, **options)
-        bench.cp.restore()
-        await scenario(bench)
-        if bench._task is not None:
-            await bench.end()
-
-    virtual_run(main)
-
-
-async def call(b, action, payload):
-    uid = b.csms.call(action, payload)
-    await b.until(lambda: b.csms.answer_to(uid) is not None)
-    return b.csms.answer_to(uid)
+    run_life(scenario, make=make, **options)
 
 
 async def send_list(b, version, rows, kind="Full"):
@@ -184,7 +176,7 @@ async def send_list(b, version, rows, kind="Full"):
             info["parentIdTag"] = parent
         entries.append({"idTag": id_tag, "idTagInfo": info})
     payload = {"listVersion": version, "updateType": kind, "localAuthorizationList": entries}
-    assert await call(b, "SendLocalList", payload) == {"status": "Accepted"}
+    assert await b.ask("SendLocalList", payload) == {"status": "Accepted"}
 
 
 async def pause(ms=1000):
@@ -259,18 +251,18 @@ def test_cached_tag_is_not_asked_for_again_and_clear_cache():  # TC_007, TC_061
         await session(b)
         b.evse.is_plugged = True
         await pause()
-        assert await call(b, "RemoteStartTransaction", {"idTag": "tag1", "connectorId": 1}) == {"status": "Accepted"}
+        assert await b.ask("RemoteStartTransaction", {"idTag": "tag1", "connectorId": 1}) == {"status": "Accepted"}
         await b.until(lambda: "Charging" in b.csms.story())
         assert asked(b) == [] and starts(b) == ["tag1"]
         b.connector.stop("Local")
         await b.until(lambda: b.connector.transaction is None)
         b.evse.is_plugged = False
         await b.until(lambda: b.csms.story()[-1] == "Available")
-        assert await call(b, "ClearCache", {}) == {"status": "Accepted"}
+        assert await b.ask("ClearCache", {}) == {"status": "Accepted"}
         b.cp.swipe("TAG1")
         await b.until(lambda: asked(b) == ["TAG1"])
-        await call(b, "ChangeConfiguration", {"key": "AuthorizationCacheEnabled", "value": "false"})
-        assert await call(b, "ClearCache", {}) == {"status": "Rejected"}
+        await b.ask("ChangeConfiguration", {"key": "AuthorizationCacheEnabled", "value": "false"})
+        assert await b.ask("ClearCache", {}) == {"status": "Rejected"}
 
     run(scenario, config={"LocalPreAuthorize": "true", "AuthorizeRemoteTxRequests": "true"})
 
@@ -278,12 +270,12 @@ def test_cached_tag_is_not_asked_for_again_and_clear_cache():  # TC_007, TC_061
 def test_listed_tag_is_not_asked_for():  # TC_008
     async def scenario(b):
         await b.online()
-        assert await call(b, "GetLocalListVersion", {}) == {"listVersion": 0}
+        assert await b.ask("GetLocalListVersion", {}) == {"listVersion": 0}
         await send_list(b, 1, [("TAG1", "Accepted", None), ("BAD", "Blocked", None)])
-        assert await call(b, "GetLocalListVersion", {}) == {"listVersion": 1}
+        assert await b.ask("GetLocalListVersion", {}) == {"listVersion": 1}
         b.evse.is_plugged = True
         await pause()
-        assert await call(b, "RemoteStartTransaction", {"idTag": "TAG1"}) == {"status": "Accepted"}
+        assert await b.ask("RemoteStartTransaction", {"idTag": "TAG1"}) == {"status": "Accepted"}
         await b.until(lambda: "Charging" in b.csms.story())
         assert asked(b) == []
         assert "auth-cache" not in os.listdir(FOLDER)  # a listed tag never gets there
@@ -301,11 +293,11 @@ def test_remote_start_without_authorize_when_so_configured():
         await b.online()
         b.evse.is_plugged = True
         await pause()
-        assert await call(b, "RemoteStartTransaction", {"idTag": "X", "connectorId": 9}) == {"status": "Rejected"}
-        assert await call(b, "RemoteStartTransaction", {"idTag": "X"}) == {"status": "Accepted"}
+        assert await b.ask("RemoteStartTransaction", {"idTag": "X", "connectorId": 9}) == {"status": "Rejected"}
+        assert await b.ask("RemoteStartTransaction", {"idTag": "X"}) == {"status": "Accepted"}
         await b.until(lambda: "Charging" in b.csms.story())
         assert asked(b) == [] and starts(b) == ["X"]
-        assert await call(b, "RemoteStartTransaction", {"idTag": "X"}) == {"status": "Rejected"}  # TC_026
+        assert await b.ask("RemoteStartTransaction", {"idTag": "X"}) == {"status": "Rejected"}  # TC_026
 
     run(scenario)
 
@@ -317,7 +309,7 @@ def test_remote_start_asks_and_can_be_refused():
         b.evse.is_plugged = True
         await pause()
         for expected_starts in (0, 1):
-            assert await call(b, "RemoteStartTransaction", {"idTag": "X"}) == {"status": "Accepted"}
+            assert await b.ask("RemoteStartTransaction", {"idTag": "X"}) == {"status": "Accepted"}
             await b.until(lambda: len(asked(b)) == expected_starts + 1)
             await pause(3000)
             assert len(starts(b)) == expected_starts
@@ -593,7 +585,7 @@ def test_start_answered_with_invalid():  # 5.3, TC_037_2, TC_037_3
         await b.until(lambda: "SuspendedEVSE" in b.csms.story())
         await pause(60_000)
         assert not b.evse.permitted and b.csms.calls("StopTransaction") == []
-        assert await call(b, "RemoteStopTransaction", {"transactionId": 5}) == {"status": "Accepted"}
+        assert await b.ask("RemoteStopTransaction", {"transactionId": 5}) == {"status": "Accepted"}
         await b.until(lambda: b.csms.calls("StopTransaction"))
 
     async def stops_after(b):

@@ -6,11 +6,10 @@ Source: OCPP 1.6 edition 2, sections 3.13, 4.9 and 5.11, with errata.
 
 import asyncio
 
-from scripted_csms import Bench, rooms  # before anything of ocpp16: it stands in for cold
+from scripted_csms import rooms, run_life  # before anything of ocpp16: it stands in for cold
 
 # isort: split
 from charging_bench import DEFAULT, MAX, TX, profile
-from fakes import virtual_run
 
 from ocpp16.ramstore import RamStore
 
@@ -24,30 +23,15 @@ def relative(number, purpose=DEFAULT, periods="0:16", **more):
 
 def run(scenario, **options):
     options.setdefault("profiles", SMART)
-
-    async def main(clock):
-        bench = Bench(clock, **options)
-        await scenario(bench)
-        if bench._task is not None:
-            await bench.end()
-
-    virtual_run(main)
-
-
-async def call(b, action, **payload):
-    uid = b.csms.call(action, payload)
-    await b.until(lambda: b.csms.answer_to(uid) is not None)
-    return b.csms.answer_to(uid)
+    run_life(scenario, **options)
 
 
 async def put(b, number, sent):
-    return await call(b, "SetChargingProfile", connectorId=number, csChargingProfiles=sent)
+    return await b.ask("SetChargingProfile", connectorId=number, csChargingProfiles=sent)
 
 
 async def session(b):
-    await b.online()
-    await b.plug()
-    await b.charging()
+    await b.session()
 
 
 class Loads:
@@ -84,7 +68,7 @@ def test_limits_follow_at_once():
         await b.until(lambda: b.evse.given == (10_500, 3000), 61_000)
         tx = b.connector.transaction
         assert 59_000 < b.clock.uptime_ms() - tx.start_uptime <= 60_110  # counted in whole seconds of UTC
-        assert await call(b, "ClearChargingProfile") == OK
+        assert await b.ask("ClearChargingProfile") == OK
         await asyncio.sleep_ms(20)
         assert b.evse.given == (None, None) and b.evse.switches[-1][1]  # never off in between
         assert len(b.evse.switches) == 1 and b.csms.story()[-1] != "SuspendedEVSE"
@@ -119,7 +103,7 @@ def test_zero_from_the_start_is_not_preparing():
         await b.online()
         await put(b, 0, relative(1, periods="0:0 20:6"))
         await b.plug()
-        assert await call(b, "RemoteStartTransaction", idTag="T") == OK
+        assert await b.ask("RemoteStartTransaction", idTag="T") == OK
         await b.until(lambda: "SuspendedEVSE" in b.csms.story(), 500)
         await b.until(lambda: b.csms.story()[-1] == "Charging", 21_000)
         assert b.csms.story().count("Preparing") == 1
@@ -131,7 +115,7 @@ def test_start_with_a_profile():
     async def scenario(b):
         await b.online()
         await put(b, 0, relative(9, periods="0:20"))
-        assert await call(b, "RemoteStartTransaction", idTag="T", chargingProfile=relative(1, TX, "0:6 10:0")) == OK
+        assert await b.ask("RemoteStartTransaction", idTag="T", chargingProfile=relative(1, TX, "0:6 10:0")) == OK
         await asyncio.sleep_ms(2000)
         await b.plug()
         await b.until(lambda: b.evse.permitted)
@@ -140,7 +124,7 @@ def test_start_with_a_profile():
         await b.until(lambda: b.csms.story()[-1] == "SuspendedEVSE", 11_000)
         b.connector.stop("Local")
         await b.until(lambda: "StopTransaction" in b.csms.story())
-        assert await call(b, "RemoteStartTransaction", idTag="T") == OK  # the next user
+        assert await b.ask("RemoteStartTransaction", idTag="T") == OK  # the next user
         await b.until(lambda: b.evse.permitted)
         assert b.evse.given == (20_000, None)
 
@@ -158,9 +142,9 @@ def test_start_with_a_profile_that_cannot_be():
             relative(1, TX, "5:16"),
             relative(1, TX, level=9),
         ):
-            assert await call(b, "RemoteStartTransaction", idTag="T", chargingProfile=sent) == NO, sent
+            assert await b.ask("RemoteStartTransaction", idTag="T", chargingProfile=sent) == NO, sent
         bad = relative(1, "Tx")
-        code, text = await call(b, "RemoteStartTransaction", idTag="T", chargingProfile=bad)
+        code, text = await b.ask("RemoteStartTransaction", idTag="T", chargingProfile=bad)
         assert code == "PropertyConstraintViolation" and text.startswith("chargingProfile.chargingProfilePurpose")
         await asyncio.sleep_ms(500)
         assert b.connector.transaction is None and not b.csms.calls("StartTransaction")
@@ -173,7 +157,7 @@ def test_start_with_a_profile_waits_for_authorize():
         b.csms.delays["Authorize"] = 1500
         await b.online()
         await b.plug()
-        assert await call(b, "RemoteStartTransaction", idTag="T", chargingProfile=relative(1, TX, "0:6")) == OK
+        assert await b.ask("RemoteStartTransaction", idTag="T", chargingProfile=relative(1, TX, "0:6")) == OK
         await b.until(lambda: b.evse.permitted)
         assert len(b.csms.calls("Authorize")) == 1 and b.evse.given == (6000, None)
 
@@ -183,10 +167,10 @@ def test_start_with_a_profile_waits_for_authorize():
 def test_profile_of_a_start_that_was_given_up_is_forgotten():
     async def scenario(b):
         await b.online()
-        assert await call(b, "RemoteStartTransaction", idTag="T", chargingProfile=relative(1, TX, "0:6")) == OK
+        assert await b.ask("RemoteStartTransaction", idTag="T", chargingProfile=relative(1, TX, "0:6")) == OK
         await b.until(lambda: b.csms.story()[-1] == "Available", 6000)  # ConnectionTimeOut
         await b.plug()
-        assert await call(b, "RemoteStartTransaction", idTag="T") == OK
+        assert await b.ask("RemoteStartTransaction", idTag="T") == OK
         await b.until(lambda: b.evse.permitted)
         assert b.evse.given == (None, None)
 
@@ -205,12 +189,12 @@ def test_profile_that_cannot_be_stored_is_no_session():
         await b.online(supervised=True)
         await b.plug()
         b.store.put = full
-        assert await call(b, "RemoteStartTransaction", idTag="T", chargingProfile=relative(1, TX, "0:6")) == OK
+        assert await b.ask("RemoteStartTransaction", idTag="T", chargingProfile=relative(1, TX, "0:6")) == OK
         await asyncio.sleep_ms(3000)
         assert not b.csms.calls("StartTransaction") and b.connector.transaction is None
         assert sum("OSError" in text for _, _, text in b.log.lines) == 1  # and nothing died of it
         b.store.put = put_value
-        assert await call(b, "RemoteStartTransaction", idTag="T", chargingProfile=relative(1, TX, "0:6")) == OK
+        assert await b.ask("RemoteStartTransaction", idTag="T", chargingProfile=relative(1, TX, "0:6")) == OK
         await b.until(lambda: b.evse.permitted)
         assert b.evse.given == (6000, None)
 
@@ -221,10 +205,10 @@ def test_without_smart_charging_a_profile_is_passed_over():
     async def scenario(b):
         await b.online()
         await b.plug()
-        assert await call(b, "RemoteStartTransaction", idTag="T", chargingProfile=relative(1, TX, "0:6")) == OK
+        assert await b.ask("RemoteStartTransaction", idTag="T", chargingProfile=relative(1, TX, "0:6")) == OK
         await b.until(lambda: b.evse.permitted)
         assert b.evse.given == (None, None)
-        assert (await call(b, "SetChargingProfile", connectorId=0, csChargingProfiles=relative(1)))[0] == "NotSupported"
+        assert (await b.ask("SetChargingProfile", connectorId=0, csChargingProfiles=relative(1)))[0] == "NotSupported"
         assert b.store.get("profile0") is None
 
     run(scenario, profiles=("core",))
@@ -238,7 +222,7 @@ def test_shares_of_two_sessions():
             evse.is_plugged = True
         await put(b, 0, profile(1, MAX, "0:25", start=0))
         for number in (1, 2):
-            assert await call(b, "RemoteStartTransaction", idTag="T%d" % number, connectorId=number) == OK
+            assert await b.ask("RemoteStartTransaction", idTag="T%d" % number, connectorId=number) == OK
             await b.until(lambda number=number: b.evses[number - 1].permitted)
             if number == 1:
                 assert b.evses[0].given == (25_000, None)
@@ -264,7 +248,7 @@ def test_power_cut_keeps_profiles_but_not_those_of_the_transaction():
         b.start()
         await b.until(lambda: "StopTransaction" in b.csms.story())
         b.evse.is_plugged = True
-        assert await call(b, "RemoteStartTransaction", idTag="T") == OK
+        assert await b.ask("RemoteStartTransaction", idTag="T") == OK
         await b.until(lambda: b.evse.permitted)
         assert b.evse.given == (16_000, None)
         assert b.store.get("profile1") is None
@@ -319,7 +303,7 @@ def test_a_session_that_begins_gets_nothing_of_the_one_before():
         b.connector.stop("Local")
         await b.until(lambda: b.connector.transaction is None)
         with Loads("ocpp16.charging_profiles"):
-            assert await call(b, "RemoteStartTransaction", idTag="T") == OK
+            assert await b.ask("RemoteStartTransaction", idTag="T") == OK
             await b.until(lambda: b.evse.permitted)
             assert b.evse.given == (0, 0)
         await b.until(lambda: b.evse.given == (16_000, None), 110)
@@ -332,7 +316,7 @@ def test_refused_tag_gets_no_power_by_a_change_of_limits():
         b.csms.answers["StartTransaction"] = {"transactionId": 5, "idTagInfo": {"status": "Blocked"}}
         await b.online()
         await b.plug()
-        assert await call(b, "RemoteStartTransaction", idTag="T") == OK
+        assert await b.ask("RemoteStartTransaction", idTag="T") == OK
         await b.until(lambda: b.connector.transaction is not None and b.connector.transaction.accepted is False)
         for periods in ("0:16", "0:10"):
             await put(b, 0, relative(1, periods=periods))
@@ -347,7 +331,7 @@ def test_limits_before_the_answer_to_start_give_no_power():
         b.csms.delays["StartTransaction"] = 3000
         await b.online()
         await b.plug()
-        assert await call(b, "RemoteStartTransaction", idTag="T") == OK
+        assert await b.ask("RemoteStartTransaction", idTag="T") == OK
         await b.until(lambda: b.csms.calls("StartTransaction"))
         for periods in ("0:16", "0:10"):
             assert await put(b, 1, relative(1, TX, periods)) == OK
@@ -362,11 +346,11 @@ def test_limits_before_the_answer_to_start_give_no_power():
 def test_supported_feature_profiles_and_keys():
     async def scenario(b):
         await b.online()
-        rows = await call(
-            b, "GetConfiguration", key=["SupportedFeatureProfiles", "ChargingScheduleAllowedChargingRateUnit"]
+        rows = await b.ask(
+            "GetConfiguration", key=["SupportedFeatureProfiles", "ChargingScheduleAllowedChargingRateUnit"]
         )
         assert [row["value"] for row in rows["configurationKey"]] == ["Core,SmartCharging", "Current,Power"]
         sampled = "Energy.Active.Import.Register,Current.Offered,Power.Offered"
-        assert await call(b, "ChangeConfiguration", key="MeterValuesSampledData", value=sampled) == OK
+        assert await b.ask("ChangeConfiguration", key="MeterValuesSampledData", value=sampled) == OK
 
     run(scenario)

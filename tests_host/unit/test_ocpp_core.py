@@ -4,8 +4,7 @@
 
 import asyncio
 
-from fakes import virtual_run
-from scripted_csms import Bench, LockedEvse
+from scripted_csms import LockedEvse, run_life
 
 from ocpp16.ramstore import RamStore
 
@@ -14,25 +13,11 @@ ALL = ("core", "local_auth", "reservation", "remote_trigger")
 
 def run(scenario, **options):
     options.setdefault("profiles", ALL)
-
-    async def main(clock):
-        bench = Bench(clock, **options)
-        await scenario(bench)
-        if bench._task is not None:
-            await bench.end()
-
-    virtual_run(main)
-
-
-async def ask(b, action, **payload):
-    """Answer to a CALL of the central system, and what the charge point had sent before it."""
-    uid = b.csms.call(action, payload)
-    await b.until(lambda: b.csms.answer_to(uid) is not None)
-    return b.csms.answer_to(uid)
+    run_life(scenario, **options)
 
 
 async def status_of(b, action, **payload):
-    return (await ask(b, action, **payload))["status"]
+    return (await b.ask(action, **payload))["status"]
 
 
 def states(b, connector_id):
@@ -66,9 +51,7 @@ def test_idle_connector_goes_out_and_comes_back():
 
 def test_availability_waits_for_the_end_of_a_session_and_for_the_vehicle():
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         assert await status_of(b, "ChangeAvailability", connectorId=1, type="Inoperative") == "Scheduled"
         await status_of(b, "RemoteStopTransaction", transactionId=130)
         await b.until(lambda: states(b, 1)[-1] == "Finishing")
@@ -200,9 +183,7 @@ def test_stored_garbage_is_no_availability():
 
 def test_unlock_without_a_lock_disturbs_nobody():  # TC_017_2, TC_018_2, TC_031
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         for n in (0, 1, 2):
             assert await status_of(b, "UnlockConnector", connectorId=n) == "NotSupported"
         assert b.evse.permitted and not b.csms.calls("StopTransaction")
@@ -264,9 +245,7 @@ def test_cable_stays_locked_until_its_tag_is_shown():  # TC_005_2
 
 def test_cable_is_released_when_the_vehicle_has_gone():  # TC_005_1
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         b.evse.is_plugged = False
         await b.until(lambda: b.csms.story()[-1] == "Available")
         assert not b.connector.locked
@@ -278,9 +257,7 @@ def test_a_session_that_goes_on_after_a_power_cut_is_locked_again():
     store = RamStore()
 
     async def before(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         await settle(20_000)
 
     async def after(b):
@@ -330,9 +307,7 @@ def test_refused_tag_gets_its_cable_back():
 
 def test_session_that_outlives_its_plug():  # TC_005_3
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         b.evse.is_plugged = False
         await b.until(lambda: states(b, 1)[-1] == "SuspendedEV")
         told = b.csms.calls("StatusNotification")[-1]
@@ -470,9 +445,7 @@ def test_triggers_that_cannot_be_served():  # TC_055
 
 def test_triggered_meter_values_of_a_session_do_not_queue():
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         b.csms.answers["MeterValues"] = ["silence"]
         await b.until(lambda: b.csms.calls("MeterValues"))
         sample = b.csms.calls("MeterValues")[-1]
@@ -557,11 +530,11 @@ def test_absent_profiles():
         await b.online()
         when = "2030-01-01T00:00:00Z"
         reserve = {"connectorId": 1, "expiryDate": when, "idTag": "T", "reservationId": 1}
-        assert await ask(b, "SendLocalList", listVersion=1, updateType="Full") == {"status": "NotSupported"}
-        assert await ask(b, "GetLocalListVersion") == {"listVersion": -1}
-        assert await ask(b, "ReserveNow", **reserve) == {"status": "Rejected"}
-        assert await ask(b, "CancelReservation", reservationId=1) == ("NotSupported", "CancelReservation")
-        assert await ask(b, "TriggerMessage", requestedMessage="Heartbeat") == ("NotSupported", "TriggerMessage")
+        assert await b.ask("SendLocalList", listVersion=1, updateType="Full") == {"status": "NotSupported"}
+        assert await b.ask("GetLocalListVersion") == {"listVersion": -1}
+        assert await b.ask("ReserveNow", **reserve) == {"status": "Rejected"}
+        assert await b.ask("CancelReservation", reservationId=1) == ("NotSupported", "CancelReservation")
+        assert await b.ask("TriggerMessage", requestedMessage="Heartbeat") == ("NotSupported", "TriggerMessage")
         assert b.cp.config.get("SupportedFeatureProfiles") == ("Core",)
 
     run(scenario, profiles=("core",))

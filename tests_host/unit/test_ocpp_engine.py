@@ -5,21 +5,9 @@
 import asyncio
 import json
 
-from fakes import virtual_run
-from scripted_csms import T0, Bench, rooms
+from scripted_csms import T0, rooms, run_life
 
 from ocpp16.ramstore import RamStore
-
-
-def run(scenario, **options):
-    async def main(clock):
-        bench = Bench(clock, **options)
-        await scenario(bench)
-        if bench._task is not None:
-            await bench.end()
-
-    virtual_run(main)
-
 
 WHOLE = [
     "BootNotification",
@@ -45,14 +33,10 @@ def at(payload):
 
 def test_whole_session():
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         await b.until(lambda: len(b.csms.calls("MeterValues")) == 3)
         off_before = b.clock.uptime_ms()
-        uid = b.csms.call("RemoteStopTransaction", {"transactionId": 130})
-        await b.until(lambda: b.csms.answer_to(uid) is not None)
-        assert b.csms.answer_to(uid) == {"status": "Accepted"}
+        assert await b.ask("RemoteStopTransaction", {"transactionId": 130}) == {"status": "Accepted"}
         assert b.evse.switches[-1][1] is False and b.evse.switches[-1][0] - off_before <= 10
         await b.until(lambda: "StopTransaction" in b.csms.story())
         b.evse.is_plugged = False
@@ -73,7 +57,7 @@ def test_whole_session():
         assert values[-1]["meterValue"][0]["sampledValue"][0]["value"] == str(stop["meterStop"])
         assert at(values[-1]) == stop["timestamp"]
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_power_waits_for_the_answer_to_start():
@@ -89,7 +73,7 @@ def test_power_waits_for_the_answer_to_start():
         await b.until(lambda: "Charging" in b.csms.story())
         assert b.csms.story()[-2:] == ["StartTransaction", "Charging"]  # no Suspended in between
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_refused_tag_never_powers_and_ends():
@@ -103,7 +87,7 @@ def test_refused_tag_never_powers_and_ends():
         assert b.csms.calls("StopTransaction")[0]["reason"] == "DeAuthorized"
         assert b.csms.story()[-4:] == ["MeterValues", "SessionSummary", "Finishing", "StopTransaction"]
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_refused_tag_with_transaction_kept_open():
@@ -117,7 +101,7 @@ def test_refused_tag_with_transaction_kept_open():
         b.csms.call("RemoteStopTransaction", {"transactionId": 5})
         await b.until(lambda: "StopTransaction" in b.csms.story())
 
-    run(scenario, config={"StopTransactionOnInvalidId": "false"})
+    run_life(scenario, config={"StopTransactionOnInvalidId": "false"})
 
 
 def test_no_answer_to_start_goes_on_with_the_accepted_tag():
@@ -135,7 +119,7 @@ def test_no_answer_to_start_goes_on_with_the_accepted_tag():
         seconds = [int(at(v)[17:19]) for v in b.csms.calls("MeterValues")[:10]]
         assert all((b - a) % 60 == 10 for a, b in zip(seconds, seconds[1:]))
 
-    run(scenario, config={"TransactionMessageRetryInterval": "20", "MessageTimeout": "10"})
+    run_life(scenario, config={"TransactionMessageRetryInterval": "20", "MessageTimeout": "10"})
 
 
 def test_start_given_up_stops_with_minus_one():
@@ -151,7 +135,7 @@ def test_start_given_up_stops_with_minus_one():
         assert b.csms.answer_to(uid) == {"status": "Accepted"}
         assert b.csms.calls("StopTransaction")[0]["transactionId"] == -1
 
-    run(scenario, config={"TransactionMessageRetryInterval": "1", "TransactionMessageAttempts": "2"})
+    run_life(scenario, config={"TransactionMessageRetryInterval": "1", "TransactionMessageAttempts": "2"})
 
 
 def test_summary_is_retried_and_stop_never_stuck():
@@ -165,9 +149,7 @@ def test_summary_is_retried_and_stop_never_stuck():
     ):
 
         async def scenario(b, answer=answer, attempts=attempts):
-            await b.online()
-            await b.plug()
-            await b.charging()
+            await b.session()
             b.csms.answers["DataTransfer"] = answer
             b.csms.call("RemoteStopTransaction", {"transactionId": 130})
             await b.until(lambda: "StopTransaction" in b.csms.story())
@@ -176,29 +158,25 @@ def test_summary_is_retried_and_stop_never_stuck():
             bodies = b.csms.calls("DataTransfer")[-attempts:]
             assert all(body == bodies[0] for body in bodies)
 
-        run(scenario)
+        run_life(scenario)
 
 
 def test_late_answer_to_an_earlier_attempt_counts():
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         b.csms.delays["DataTransfer"] = 10_500  # after the 10 s deadline, before the next attempt
         b.csms.call("RemoteStopTransaction", {"transactionId": 130})
         await b.until(lambda: "StopTransaction" in b.csms.story())
         assert b.csms.story().count("SessionSummary") == 1
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_ends_with_their_reasons():
     for cause, reason in (("unplug", "EVDisconnected"), ("tag", "Local"), ("hardware", "EmergencyStop")):
 
         async def scenario(b, cause=cause, reason=reason):
-            await b.online()
-            await b.plug()
-            await b.charging()
+            await b.session()
             if cause == "unplug":
                 b.evse.is_plugged = False
             elif cause == "tag":
@@ -223,14 +201,12 @@ def test_ends_with_their_reasons():
                 b.evse.failure = None
                 await b.until(lambda: b.csms.story()[-1] == "Finishing")
 
-        run(scenario)
+        run_life(scenario)
 
 
 def test_meter_values_keep_their_times_while_the_link_is_down():
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         b.csms.listening = False
         b.csms.drop()
         await asyncio.sleep_ms(65_000)
@@ -248,7 +224,7 @@ def test_meter_values_keep_their_times_while_the_link_is_down():
         assert len([n for n in b.csms.story()[:dial] if n == "MeterValues"]) <= 2
         assert b.csms.story().count("BootNotification") == 1
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_link_lost_while_start_is_unanswered():
@@ -265,7 +241,7 @@ def test_link_lost_while_start_is_unanswered():
         assert len(b.csms.calls("StartTransaction")) == 2
         assert b.csms.calls("StartTransaction")[0] == b.csms.calls("StartTransaction")[1]
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_registration():
@@ -294,7 +270,7 @@ def test_registration():
         assert b.csms.story() == ["BootNotification"] * 4 + ["Preparing", "VehicleInfo"]
         assert b.cp.config.get("HeartbeatInterval") == 300
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_heartbeat_and_clock():
@@ -305,21 +281,19 @@ def test_heartbeat_and_clock():
         assert 4 <= len(b.csms.calls("Heartbeat")) <= 5
         assert abs(b.clock.utc() - (T0 + b.clock.uptime_ms() // 1000)) <= 1
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_clock_step_in_a_session_does_not_disturb_its_spacing():
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         await b.until(lambda: len(b.csms.calls("MeterValues")) == 3)
         b.clock.set_utc(b.clock.utc() + 1000)
         await b.until(lambda: len(b.csms.calls("MeterValues")) == 6)
         seconds = [int(at(v)[17:19]) for v in b.csms.calls("MeterValues")]
         assert all((y - x) % 60 == 10 for x, y in zip(seconds, seconds[1:]))
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_tag_first_then_plug_and_time_out():
@@ -338,7 +312,7 @@ def test_tag_first_then_plug_and_time_out():
         await b.until(lambda: "Charging" in b.csms.story())
         assert b.csms.story()[-3:] == ["VehicleInfo", "StartTransaction", "Charging"]
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_authorize_refused_or_unanswered_starts_nothing():
@@ -353,7 +327,7 @@ def test_authorize_refused_or_unanswered_starts_nothing():
             await asyncio.sleep_ms(70_000)
             assert "StartTransaction" not in b.csms.story() and b.evse.switches == []
 
-        run(scenario, config={"AuthorizeRemoteTxRequests": "true"})
+        run_life(scenario, config={"AuthorizeRemoteTxRequests": "true"})
 
 
 def test_remote_commands_that_do_not_fit():
@@ -377,14 +351,12 @@ def test_remote_commands_that_do_not_fit():
             assert b.csms.answer_to(uid) == {"status": "Rejected"}
         assert b.evse.permitted
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_garbage_is_answered_or_dropped_and_changes_nothing():
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         noise = ("", "{", "[]", "null", '"x"', "[1,2]", '[5,"x",{}]', "[" * 500, '[3,"nobody",{}]', '[4,"n","x","",{}]')
         for text in noise:
             b.csms.send(text)
@@ -410,7 +382,7 @@ def test_garbage_is_answered_or_dropped_and_changes_nothing():
         assert b.evse.permitted and b.connector.transaction is not None
         assert b.cp.counters["malformed"] >= 8
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_crossing_calls():
@@ -426,7 +398,7 @@ def test_crossing_calls():
         await b.until(lambda: b.csms.answer_to(uids[-1]) is not None)
         assert b.clock.uptime_ms() - asked < 100
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_one_call_at_a_time():
@@ -446,7 +418,7 @@ def test_one_call_at_a_time():
             elif side == "cs" and m[0] in (3, 4):
                 open_calls.discard(m[1])
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_minimum_status_duration():
@@ -460,20 +432,18 @@ def test_minimum_status_duration():
         b.evse.failure = ("InternalError", "X", "")
         await b.until(lambda: b.csms.story()[-1] == "Faulted", 200)
 
-    run(scenario, config={"MinimumStatusDuration": "5"})
+    run_life(scenario, config={"MinimumStatusDuration": "5"})
 
 
 def test_suspended_is_not_the_end():
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         b.evse.taking = False
         await b.until(lambda: b.csms.story()[-1] == "SuspendedEV")
         b.evse.taking = True
         await b.until(lambda: b.csms.story()[-1] == "Charging")
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_two_sessions_on_one_plug_in():
@@ -489,7 +459,7 @@ def test_two_sessions_on_one_plug_in():
             assert b.csms.answer_to(uid) == {"status": "Accepted"}
         assert b.csms.story().count("VehicleInfo") == 1 and b.csms.story().count("SessionSummary") == 2
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_offline_before_the_clock_is_known():
@@ -516,7 +486,7 @@ def test_offline_before_the_clock_is_known():
         assert (int(stop["timestamp"][17:19]) - int(start[17:19])) % 60 in (25, 26)
         assert stop["transactionId"] == 130
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_power_cut_in_a_session():
@@ -524,9 +494,7 @@ def test_power_cut_in_a_session():
     shared = {}
 
     async def first(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         await asyncio.sleep_ms(125_000)
         shared["mwh"] = b.evse.mwh
 
@@ -551,18 +519,16 @@ def test_power_cut_in_a_session():
         await asyncio.sleep_ms(5000)
         assert b.csms.story() == ["BootNotification", "Available"]  # nothing twice
 
-    run(first, store=store)
-    run(second, store=store)
-    run(third, store=store)
+    run_life(first, store=store)
+    run_life(second, store=store)
+    run_life(third, store=store)
 
 
 def test_restart_while_the_vehicle_of_an_ended_session_is_there():
     store = RamStore()
 
     async def first(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         b.connector.stop("HardReset")
         await b.until(lambda: "StopTransaction" in b.csms.story() and not b.store.pending())
         await b.cp.close()
@@ -588,14 +554,12 @@ def test_restart_while_the_vehicle_of_an_ended_session_is_there():
         assert b.csms.story() == ["BootNotification", "Available"]
 
     for part in (first, second, third):
-        run(part, store=store)
+        run_life(part, store=store)
 
 
 def test_a_day_of_meter_values_does_not_drift():
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         origin = b.connector.transaction.start_uptime
         late = []
         count = [0]
@@ -617,7 +581,7 @@ def test_a_day_of_meter_values_does_not_drift():
         assert count[0] >= 8639 and not late
         assert last[:10] == "2026-01-22" and int(last[17:19]) == (int(first[17:19]) + 10 * count[0]) % 60
 
-    run(scenario)  # the fake clock starts 20 s before its ticks wrap
+    run_life(scenario)  # the fake clock starts 20 s before its ticks wrap
 
 
 class Missing:
@@ -667,7 +631,7 @@ def test_a_cold_part_that_cannot_be_loaded_delays_the_end_but_not_the_power():
             assert b.csms.calls("StopTransaction")[0]["reason"] == "EmergencyStop"
             assert b.store.get("tx1") is None and b.connector.transaction is None and len(b.evse.switches) == 2
 
-        run(scenario)
+        run_life(scenario)
 
 
 def test_a_sample_that_finds_no_memory_comes_later():
@@ -689,7 +653,7 @@ def test_a_sample_that_finds_no_memory_comes_later():
         warned = [text for level, _, text in b.log.lines if (level == "W" and "Memory" in text) or level == "E"]
         assert len(warned) <= 1, warned
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_memory_that_stays_away_ends_safely():
@@ -701,7 +665,7 @@ def test_memory_that_stays_away_ends_safely():
             await b.until(lambda: not b.evse.permitted, 20_000)
             assert b.clock.uptime_ms() >= 14_000  # some 5 s after the first sample was due
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_an_unplug_switches_off_even_if_no_cold_part_can_be_loaded():
@@ -716,7 +680,7 @@ def test_an_unplug_switches_off_even_if_no_cold_part_can_be_loaded():
         await b.until(lambda: b.csms.story()[-1] == "Available")
         assert b.csms.story()[-4:] == ["SessionSummary", "Finishing", "StopTransaction", "Available"]
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_a_cold_part_that_cannot_be_loaded_delays_the_start():
@@ -735,7 +699,7 @@ def test_a_cold_part_that_cannot_be_loaded_delays_the_start():
             assert b.csms.story()[-2:] == ["StartTransaction", "Charging"]
             assert len(b.csms.calls("StartTransaction")) == 1
 
-        run(scenario)
+        run_life(scenario)
 
 
 def test_power_cut_with_the_vehicle_still_there_or_gone():
@@ -743,9 +707,7 @@ def test_power_cut_with_the_vehicle_still_there_or_gone():
         store = RamStore()
 
         async def first(b):
-            await b.online()
-            await b.plug()
-            await b.charging()
+            await b.session()
 
         async def second(b, is_there=is_there):
             b.evse.is_plugged = None  # not known yet
@@ -763,8 +725,8 @@ def test_power_cut_with_the_vehicle_still_there_or_gone():
             await b.until(lambda: b.csms.story()[-1] == "Available")
             assert b.hooks.resumed_ids == [1] and "VehicleInfo" not in b.csms.story()
 
-        run(first, store=store)
-        run(second, store=store)
+        run_life(first, store=store)
+        run_life(second, store=store)
 
 
 def resumed(b, **more):
@@ -774,9 +736,7 @@ def resumed(b, **more):
 
 
 async def charged_and_cut(b):
-    await b.online()
-    await b.plug()
-    await b.charging()
+    await b.session()
     await asyncio.sleep_ms(75_000)
 
 
@@ -820,8 +780,8 @@ def test_resumed_after_a_power_cut():
         await asyncio.sleep_ms(1000)
         assert store.get("tx1") is None and store.pending() == []
 
-    run(first, store=store)
-    run(second, store=store)
+    run_life(first, store=store)
+    run_life(second, store=store)
 
 
 def test_resumed_and_stopped_from_far_before_the_vehicle_is_known():
@@ -837,8 +797,8 @@ def test_resumed_and_stopped_from_far_before_the_vehicle_is_known():
         await asyncio.sleep_ms(3000)
         assert b.evse.switches == [] and b.csms.calls("StopTransaction")[0]["reason"] == "Remote"
 
-    run(charged_and_cut, store=store)
-    run(second, store=store)
+    run_life(charged_and_cut, store=store)
+    run_life(second, store=store)
 
 
 def test_not_resumed_when_the_vehicle_left_or_stays_unknown():
@@ -855,8 +815,8 @@ def test_not_resumed_when_the_vehicle_left_or_stays_unknown():
             b.evse.is_plugged = False
             await b.until(lambda: b.csms.story()[-1] == "Available")
 
-        run(charged_and_cut, store=store)
-        run(second, store=store)
+        run_life(charged_and_cut, store=store)
+        run_life(second, store=store)
 
 
 def test_resumed_offline_with_its_start_still_queued():
@@ -890,8 +850,8 @@ def test_resumed_offline_with_its_start_still_queued():
         assert {v["transactionId"] for v in b.csms.calls("MeterValues")} == {130}
         assert b.csms.calls("StopTransaction")[0]["transactionId"] == 130
 
-    run(first, store=store)
-    run(second, store=store)
+    run_life(first, store=store)
+    run_life(second, store=store)
 
 
 def test_refused_tag_is_not_resumed():
@@ -911,8 +871,8 @@ def test_refused_tag_is_not_resumed():
         await b.until(lambda: "StopTransaction" in b.csms.story())
         assert b.evse.switches == [] and b.csms.calls("StopTransaction")[0]["reason"] == "PowerLoss"
 
-    run(first, store=store, config={"StopTransactionOnInvalidId": "false"})
-    run(second, store=store, config={"StopTransactionOnInvalidId": "false"})
+    run_life(first, store=store, config={"StopTransactionOnInvalidId": "false"})
+    run_life(second, store=store, config={"StopTransactionOnInvalidId": "false"})
 
 
 def test_resumed_only_if_the_meter_goes_on_from_its_checkpoint():
@@ -930,8 +890,8 @@ def test_resumed_only_if_the_meter_goes_on_from_its_checkpoint():
             stop = b.csms.calls("StopTransaction")[0]
             assert b.evse.switches == [] and stop["reason"] == "PowerLoss" and 60 <= stop["meterStop"] <= 80
 
-        run(charged_and_cut, store=store)
-        run(second, store=store)
+        run_life(charged_and_cut, store=store)
+        run_life(second, store=store)
 
 
 def test_a_supply_that_breaks_down_under_the_load_does_not_resume_for_ever():
@@ -945,9 +905,9 @@ def test_a_supply_that_breaks_down_under_the_load_does_not_resume_for_ever():
         await asyncio.sleep_ms(1000)
         ends.append("StopTransaction" in b.csms.story())
 
-    run(charged_and_cut, store=store)
-    run(again, store=store)
-    run(again, store=store)
+    run_life(charged_and_cut, store=store)
+    run_life(again, store=store)
+    run_life(again, store=store)
     assert ends == [False, True]
 
 
@@ -964,7 +924,7 @@ def test_unknown_plug_state_starts_nothing_and_ends_nothing():
         await asyncio.sleep_ms(3000)
         assert b.evse.permitted and b.connector.transaction.reason is None
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_checkpoints_early_in_a_session():
@@ -984,7 +944,7 @@ def test_checkpoints_early_in_a_session():
         await asyncio.sleep_ms(11_000)
         assert b.store.get("tx1")[-1] >= 60_000
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_start_waits_until_the_application_is_ready():
@@ -999,7 +959,7 @@ def test_start_waits_until_the_application_is_ready():
         b.hooks.ready = True
         await b.until(lambda: "Charging" in b.csms.story())
 
-    run(scenario)
+    run_life(scenario)
 
 
 class Failing(RamStore):
@@ -1031,9 +991,7 @@ def test_storage_that_fails_at_the_end_loses_no_message():
             store = Failing(method, error)
 
             async def scenario(b, store=store, times=times):
-                await b.online()
-                await b.plug()
-                await b.charging()
+                await b.session()
                 await b.until(lambda: b.csms.story()[-1] == "MeterValues")
                 store.left = times
                 b.connector.stop("Local")
@@ -1044,7 +1002,7 @@ def test_storage_that_fails_at_the_end_loses_no_message():
                 await asyncio.sleep_ms(1000)
                 assert b.connector.transaction is None and b.store.pending() == []
 
-            run(scenario, store=store)
+            run_life(scenario, store=store)
 
 
 def test_a_record_that_cannot_be_forgotten_at_once_ends_no_session_again():
@@ -1052,9 +1010,7 @@ def test_a_record_that_cannot_be_forgotten_at_once_ends_no_session_again():
         store = RamStore()
 
         async def first(b, times=times):
-            await b.online()
-            await b.plug()
-            await b.charging()
+            await b.session()
             put = b.store.put
             failed = []
 
@@ -1076,15 +1032,13 @@ def test_a_record_that_cannot_be_forgotten_at_once_ends_no_session_again():
             await asyncio.sleep_ms(5000)
             assert b.csms.calls("StopTransaction") == [] and "SessionSummary" not in b.csms.story()
 
-        run(first, store=store)
-        run(second, store=store)
+        run_life(first, store=store)
+        run_life(second, store=store)
 
 
 def test_a_dead_store_does_not_keep_the_connector():
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         put = b.store.put
 
         def fails(name, value, urgent=True):
@@ -1097,14 +1051,12 @@ def test_a_dead_store_does_not_keep_the_connector():
         await b.until(lambda: b.connector.transaction is None, 5000)
         assert b.csms.calls("StopTransaction") and b.csms.story().count("SessionSummary") == 1
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_a_hook_that_fails_at_the_end_is_passed_over():
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
 
         def fails(connector, tx):
             raise ValueError("bug")
@@ -1115,16 +1067,14 @@ def test_a_hook_that_fails_at_the_end_is_passed_over():
         assert b.csms.story()[-3:] == ["MeterValues", "Finishing", "StopTransaction"]
         assert [line for line in b.log.lines if line[0] == "E"] == [("E", "ocpp", "ValueError: bug")] * 2
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_a_hook_that_fails_once_at_the_end_is_asked_again():
     for hook in ("session_ended", "checkpoint"):
 
         async def scenario(b, hook=hook):
-            await b.online()
-            await b.plug()
-            await b.charging()
+            await b.session()
             await b.until(lambda: b.csms.story()[-1] == "MeterValues")
             real = getattr(b.hooks, hook)
 
@@ -1142,7 +1092,7 @@ def test_a_hook_that_fails_once_at_the_end_is_asked_again():
             end = b.csms.story()[b.csms.story().index("Charging") + 1 :]
             assert end == ["MeterValues"] * 2 + ["SessionSummary", "Finishing", "StopTransaction"], end
 
-        run(scenario)
+        run_life(scenario)
 
 
 def test_a_start_that_fails_half_way_is_no_start():
@@ -1162,18 +1112,16 @@ def test_a_start_that_fails_half_way_is_no_start():
         await b.until(lambda: "Charging" in b.csms.story())
         assert len(b.csms.calls("StartTransaction")) == 1
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_records_of_another_shape_do_not_stop_a_start():
     good = RamStore()
 
     async def first(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
 
-    run(first, store=good)
+    run_life(first, store=good)
     record = good.get("tx1")
     wrong = [5, "x", {}, [], [1], [None] * len(record), record + [1], {"id": 1}]
     for i in range(len(record) - 1):
@@ -1189,4 +1137,4 @@ def test_records_of_another_shape_do_not_stop_a_start():
             await b.online()
             assert b.store.get("tx1") is None and [line[0] for line in b.log.lines[:1]] == ["E"]
 
-        run(again, store=store)
+        run_life(again, store=store)

@@ -4,24 +4,14 @@
 
 import asyncio
 
-from fakes import FakeClock, virtual_run
-from scripted_csms import T0, Bench
+from fakes import FakeClock
+from scripted_csms import T0, run_life
 
 from ocpp16.ramstore import RamStore
 from ocpp16.timeparse import parse
 from ocpp16.timestamp import format_utc
 
 ENERGY = "Energy.Active.Import.Register"
-
-
-def run(scenario, start=None, **options):
-    async def main(clock):
-        bench = Bench(clock, **options)
-        await scenario(bench)
-        if bench._task is not None:
-            await bench.end()
-
-    virtual_run(main, start)
 
 
 async def seconds_until(condition, ms):
@@ -33,9 +23,7 @@ async def seconds_until(condition, ms):
 
 
 async def change(b, key, value):
-    uid = b.csms.call("ChangeConfiguration", {"key": key, "value": value})
-    await b.until(lambda: b.csms.answer_to(uid) is not None)
-    assert b.csms.answer_to(uid) == {"status": "Accepted"}
+    assert await b.ask("ChangeConfiguration", {"key": key, "value": value}) == {"status": "Accepted"}
 
 
 def samples(b, context):
@@ -82,7 +70,7 @@ def test_aligned_values_lie_on_the_grid_whenever_the_session_began():
                 true = (at - T0) * 1000 - started
                 assert abs(int(values[ENERGY]) * 1000 - true) <= 1100, (at, values, true)
 
-        run(scenario, config={"ClockAlignedDataInterval": "60", "MeterValueSampleInterval": "0"})
+        run_life(scenario, config={"ClockAlignedDataInterval": "60", "MeterValueSampleInterval": "0"})
 
 
 def test_an_interval_that_does_not_divide_the_day_starts_again_at_midnight():
@@ -92,22 +80,18 @@ def test_an_interval_that_does_not_divide_the_day_starts_again_at_midnight():
             "currentTime": "2026-01-21T23:52:00.250Z",
             "interval": 86400,
         }
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         await seconds_until(lambda: len(b.csms.calls("MeterValues")) == 5, 3_000_000)
         midnight = parse("2026-01-22T00:00:00Z")
         steps = [at - midnight for at, _ in samples(b, "Sample.Clock")]
         assert steps == [-400, 0, 1000, 2000], steps  # 86 x 1000 s is 23:53:20
 
-    run(scenario, config={"ClockAlignedDataInterval": "1000", "MeterValueSampleInterval": "0"})
+    run_life(scenario, config={"ClockAlignedDataInterval": "1000", "MeterValueSampleInterval": "0"})
 
 
 def test_a_new_interval_counts_at_once_and_0_is_off():
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         await asyncio.sleep_ms(120_000)
         assert samples(b, "Sample.Clock") == []
         await change(b, "clockAlignedDataInterval", "900")
@@ -124,7 +108,7 @@ def test_a_new_interval_counts_at_once_and_0_is_off():
         await asyncio.sleep_ms(70_000)
         assert len(samples(b, "Sample.Clock")) == 5
 
-    run(scenario, config={"MeterValueSampleInterval": "0"})
+    run_life(scenario, config={"MeterValueSampleInterval": "0"})
 
 
 def test_no_aligned_values_outside_a_transaction_nor_without_a_clock():
@@ -144,14 +128,12 @@ def test_no_aligned_values_outside_a_transaction_nor_without_a_clock():
         await asyncio.sleep_ms(70_000)
         assert len(samples(b, "Sample.Clock")) == count
 
-    run(scenario, config={"ClockAlignedDataInterval": "10", "MeterValueSampleInterval": "0"})
+    run_life(scenario, config={"ClockAlignedDataInterval": "10", "MeterValueSampleInterval": "0"})
 
 
 def test_a_clock_that_is_set_moves_the_grid():
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         await seconds_until(lambda: samples(b, "Sample.Clock"), 70_000)
         b.csms.answers["Heartbeat"] = lambda _: {"currentTime": format_utc(T0 + 4007 + b.clock.uptime_ms() // 1000)}
         await change(b, "HeartbeatInterval", "5")
@@ -160,14 +142,12 @@ def test_a_clock_that_is_set_moves_the_grid():
         await seconds_until(lambda: len(samples(b, "Sample.Clock")) == count + 2, 130_000)
         assert [at % 60 for at, _ in samples(b, "Sample.Clock")][count:] == [0, 0]
 
-    run(scenario, config={"ClockAlignedDataInterval": "60", "MeterValueSampleInterval": "0"})
+    run_life(scenario, config={"ClockAlignedDataInterval": "60", "MeterValueSampleInterval": "0"})
 
 
 def test_aligned_values_queue_offline():
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         b.csms.listening = False
         b.csms.drop()
         await asyncio.sleep_ms(95_000)
@@ -176,7 +156,7 @@ def test_aligned_values_queue_offline():
         seconds = [at for at, _ in samples(b, "Sample.Clock")]
         assert seconds == [seconds[0] + 10 * n for n in range(len(seconds))]
 
-    run(scenario, config={"ClockAlignedDataInterval": "10", "MeterValueSampleInterval": "0"})
+    run_life(scenario, config={"ClockAlignedDataInterval": "10", "MeterValueSampleInterval": "0"})
 
 
 # -- transactionData (rules 7.4)
@@ -184,19 +164,15 @@ def test_aligned_values_queue_offline():
 
 def test_no_transaction_data_unless_it_is_wanted():
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         assert "transactionData" not in await stop(b)
 
-    run(scenario)
+    run_life(scenario)
 
 
 def test_stop_carries_begin_samples_and_end():
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         await b.until(lambda: len(samples(b, "Sample.Periodic")) == 2)
         ended = await stop(b)
         data = ended["transactionData"]
@@ -210,27 +186,23 @@ def test_stop_carries_begin_samples_and_end():
         periodic = [(at, values[ENERGY]) for at, values in samples(b, "Sample.Periodic")]
         assert [(at, values[ENERGY]) for at, values in _values(data, "Sample.Periodic")] == periodic
 
-    run(scenario, config={"StopTxnSampledData": ENERGY + ",Voltage"})
+    run_life(scenario, config={"StopTxnSampledData": ENERGY + ",Voltage"})
 
 
 def test_aligned_data_goes_into_the_stop_too():
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         await seconds_until(lambda: len(samples(b, "Sample.Clock")) == 2, 70_000)
         data = (await stop(b))["transactionData"]
         assert [value["sampledValue"][0]["context"] for value in data] == ["Sample.Clock"] * 2
         assert [at % 20 for at, _ in _values(data, "Sample.Clock")] == [0, 0]
 
-    run(scenario, config={"StopTxnAlignedData": ENERGY, "ClockAlignedDataInterval": "20"})
+    run_life(scenario, config={"StopTxnAlignedData": ENERGY, "ClockAlignedDataInterval": "20"})
 
 
 def test_a_long_session_is_thinned_in_the_middle():
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         await seconds_until(lambda: len(b.csms.calls("MeterValues")) > 60, 4_000_000)
         assert sum([len(text) for text in b.connector.transaction.data]) <= 4000
         data = (await stop(b))["transactionData"]
@@ -241,14 +213,12 @@ def test_a_long_session_is_thinned_in_the_middle():
         assert contexts[0] == "Transaction.Begin" and contexts[-1] == "Transaction.End"
         assert contexts[1:-1] == ["Sample.Periodic"] * (len(data) - 2)
 
-    run(scenario, config={"StopTxnSampledData": ENERGY + ",Voltage"})
+    run_life(scenario, config={"StopTxnSampledData": ENERGY + ",Voltage"})
 
 
 def test_a_key_that_is_set_in_a_session_has_a_begin_all_the_same():
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         await change(b, "StopTxnSampledData", ENERGY)
         await b.until(lambda: samples(b, "Sample.Periodic"))
         data = (await stop(b))["transactionData"]
@@ -256,7 +226,7 @@ def test_a_key_that_is_set_in_a_session_has_a_begin_all_the_same():
         assert contexts == ["Transaction.Begin", "Sample.Periodic", "Transaction.End"]
         assert data[0]["timestamp"] == b.csms.calls("StartTransaction")[0]["timestamp"]
 
-    run(scenario, config={"StopTxnSampledData": ""})
+    run_life(scenario, config={"StopTxnSampledData": ""})
 
 
 def test_a_power_cut_keeps_what_the_last_checkpoint_had():
@@ -264,9 +234,7 @@ def test_a_power_cut_keeps_what_the_last_checkpoint_had():
     clock = FakeClock()
 
     async def before(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         await seconds_until(lambda: len(samples(b, "Sample.Periodic")) == 8, 90_000)
 
     async def after(b):
@@ -280,20 +248,18 @@ def test_a_power_cut_keeps_what_the_last_checkpoint_had():
         assert last["sampledValue"][0]["value"] == str(ended["meterStop"])
         assert last["timestamp"] == ended["timestamp"] and ended["reason"] == "PowerLoss"
 
-    run(before, clock, store=store, config={"StopTxnSampledData": ENERGY})
-    run(after, store=store, config={"StopTxnSampledData": ENERGY})
+    run_life(before, clock, store=store, config={"StopTxnSampledData": ENERGY})
+    run_life(after, store=store, config={"StopTxnSampledData": ENERGY})
 
 
 def test_no_measurand_means_energy():
     async def scenario(b):
-        await b.online()
-        await b.plug()
-        await b.charging()
+        await b.session()
         await seconds_until(lambda: samples(b, "Sample.Clock") and samples(b, "Sample.Periodic"), 70_000)
         for context in ("Transaction.Begin", "Sample.Periodic", "Sample.Clock"):
             assert set(samples(b, context)[0][1]) == {ENERGY}
 
-    run(
+    run_life(
         scenario,
         config={"MeterValuesSampledData": "", "MeterValuesAlignedData": "", "ClockAlignedDataInterval": "20"},
     )

@@ -8,7 +8,7 @@ import os
 
 from cold import cold
 from fakes import FakeClock, virtual_run
-from scripted_csms import T0, Bench
+from scripted_csms import T0, Bench, run_life
 
 from ocpp16.journal_store import JournalStore
 from ocpp16.ramstore import RamStore
@@ -162,15 +162,12 @@ def make(clock, store=None, **options):
 
 
 def run(scenario, **options):
-    async def main(clock):
-        bench = make(clock, **options)
+    async def online(bench):
         bench.start()
         await bench.until(lambda: bench.csms.story().count("Available") == len(bench.evses))
         await scenario(bench)
-        if bench._task is not None:
-            await bench.end()
 
-    virtual_run(main)
+    run_life(online, make=make, **options)
     teardown()
 
 
@@ -179,9 +176,7 @@ async def pause(ms=1000):
 
 
 async def call(b, action, payload):
-    uid = b.csms.call(action, payload)
-    await b.until(lambda: b.csms.answer_to(uid) is not None)
-    return b.csms.answer_to(uid)["status"]
+    return (await b.ask(action, payload))["status"]
 
 
 async def reserve(b, number=1, connector=1, tag="TAG1", seconds=600, parent=None):
