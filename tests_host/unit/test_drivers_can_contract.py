@@ -7,6 +7,7 @@ import gc
 import random
 
 import micropython
+from can_bench import CanBench
 from fakes import virtual_run
 from machine_can_fake import FakeMachineCan
 from mcp2515_chip import Chip, PlainClock, WireClock
@@ -24,36 +25,13 @@ OFF = (0x068181FE, b"\x01\x32\x00\x01\x00\x00\x00\x00", FLAG_EXT)
 COUNTERS = "rx tx tx_dropped bad bus_off reopened overrun".split()
 
 
-class Bench:
+class Bench(CanBench):
     """A driver and its hardware. Subclasses: make(clock), arrive(frame), sent, forget_sent(), jam(on), bus_off(on),
     lose(), find(): the hardware is back."""
 
     def __init__(self, clock):
         self.clock = clock
-        self.can = self.make(clock)
-        self.frames = []
-        self.error = None
-        self.task = None
-
-    def keep(self, can_id, flags, data):
-        self.frames.append((can_id, flags, bytes(data)))
-
-    async def _life(self):
-        try:
-            await self.can.run()
-        except Exception as exc:
-            self.error = exc
-
-    def begin(self):
-        self.error = None
-        self.task = asyncio.create_task(self._life())
-
-    async def up(self, ms=3000):
-        for _ in range(ms // 5):
-            if self.can.is_up:
-                return
-            await asyncio.sleep_ms(5)
-        raise AssertionError("not up: %s" % (self.error,))
+        super().__init__(self.make(clock))
 
     async def down(self, ms=1000):
         for _ in range(ms // 5):
@@ -71,16 +49,6 @@ class Bench:
             if self.can.is_up:
                 return
         raise AssertionError("does not come back: %s" % (self.error,))
-
-    def count(self, name):
-        return self.can.counters()[name]
-
-    async def end(self):
-        self.task.cancel()
-        try:
-            await self.task
-        except asyncio.CancelledError:
-            pass
 
 
 class SlcanBench(Bench):
@@ -220,7 +188,6 @@ def for_each(case, clock=WireClock):
 
     async def main(clock, kind):
         it = kind(clock)
-        it.can.on_frame = it.keep
         it.begin()
         await it.up()
         it.forget_sent()

@@ -2,11 +2,12 @@
 
 import asyncio
 
+from can_bench import CanBench
 from fakes import virtual_run
 from machine_can_fake import FakeMachineCan
 from mcp2515_chip import WireClock
 
-from drivers.can import FLAG_EXT, FLAG_URGENT, CanError
+from drivers.can import FLAG_EXT, FLAG_URGENT
 from drivers.can.machine_can import MachineCan
 
 IDS = (0x1806E5F4, 0x160B8001, 0x160D8001, 0x18904001, 0x18924001)
@@ -16,41 +17,11 @@ OFF = (0x068181FE, b"\x01\x32\x00\x01\x00\x00\x00\x00", FLAG_EXT)
 ZERO = (0x068181FE, b"\x01\x03\x00\x00\x00\x00\x00\x00", FLAG_EXT)
 
 
-class Bench:
+class Bench(CanBench):
     def __init__(self, clock, ids=IDS, **options):
         self.chip = FakeMachineCan(**options)
         clock.chips.append(self.chip)
-        self.can = MachineCan(self.chip, clock, ids)
-        self.frames = []
-        self.can.on_frame = lambda can_id, flags, data: self.frames.append((can_id, flags, bytes(data)))
-        self.error = None
-
-    async def _life(self):
-        try:
-            await self.can.run()
-        except CanError as exc:
-            self.error = exc
-
-    def begin(self):
-        self.error = None
-        self.task = asyncio.create_task(self._life())
-
-    async def up(self, ms=1000):
-        for _ in range(ms // 2):
-            if self.can.is_up:
-                return
-            await asyncio.sleep_ms(2)
-        raise AssertionError("not up: %s" % (self.error,))
-
-    def count(self, name):
-        return self.can.counters()[name]
-
-    async def ends(self, ms=1000):
-        for _ in range(ms // 2):
-            if self.error:
-                return str(self.error)
-            await asyncio.sleep_ms(2)
-        raise AssertionError("run() did not end")
+        super().__init__(MachineCan(self.chip, clock, ids))
 
 
 def bench(test, **options):
@@ -214,7 +185,7 @@ def test_urgent_restarts_a_controller_that_is_off():
     async def check(it, clock):
         it.chip.broken = True
         it.can.send(1, b"")
-        assert "bus-off" in await it.ends()
+        assert "bus-off" in str(await it.ends())
         it.chip.broken = False
         assert it.can.send(*ZERO[:2], URGENT) and it.can.send(*OFF[:2], URGENT)
         await settle()
@@ -265,7 +236,7 @@ def test_controller_that_is_not_initialised():
         it.chip._state = it.chip.STATE_STOPPED
         it.chip.restart = lambda: None
         it.begin()
-        assert "initialise" in await it.ends()
+        assert "initialise" in str(await it.ends())
         assert not it.can.send(*OFF[:2], URGENT)
 
     virtual_run(main, WireClock())

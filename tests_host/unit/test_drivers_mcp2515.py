@@ -6,6 +6,7 @@ import asyncio
 import random
 
 import micropython
+from can_bench import CanBench
 from fakes import virtual_run
 from mcp2515_chip import (
     CANINTE,
@@ -37,7 +38,7 @@ OFF = (0x068181FE, b"\x01\x32\x00\x01\x00\x00\x00\x00", FLAG_EXT)
 ZERO = (0x068181FE, b"\x01\x03\x00\x00\x00\x00\x00\x00", FLAG_EXT)
 
 
-class Bench:
+class Bench(CanBench):
     """A driver on a chip; `async with` runs it, set up, in the virtual clock's loop."""
 
     def __init__(self, clock, ids=IDS, spi=None, **options):
@@ -45,36 +46,7 @@ class Bench:
         self.chip = Chip(spi)
         self.chip.elapse(1000)
         clock.chips.append(self.chip)
-        self.can = Mcp2515(self.chip.spi, self.chip.cs, self.chip.int_pin, clock, ids=ids, **options)
-        self.frames = []
-        self.can.on_frame = lambda can_id, flags, data: self.frames.append((can_id, flags, bytes(data)))
-        self.task = None
-        self.error = None  # what ended the life
-
-    async def _life(self):
-        try:
-            await self.can.run()
-        except Exception as exc:
-            self.error = exc
-
-    def begin(self):
-        self.error = None
-        self.task = asyncio.create_task(self._life())
-
-    async def up(self, ms=1000):
-        for _ in range(ms // 5):
-            if self.can.is_up or self.error:
-                break
-            await asyncio.sleep_ms(5)
-        assert self.can.is_up, self.error
-
-    async def end(self):
-        self.task.cancel()
-        try:
-            await self.task
-        except asyncio.CancelledError:
-            pass
-        assert not self.can.is_up
+        super().__init__(Mcp2515(self.chip.spi, self.chip.cs, self.chip.int_pin, clock, ids=ids, **options))
 
     async def __aenter__(self):
         self.begin()
@@ -89,19 +61,6 @@ class Bench:
 
     def hear(self, *frames):
         return [self.chip.arrive(*frame) for frame in frames]
-
-    def count(self, name):
-        return self.can.counters()[name]
-
-    async def ends(self, ms=2000):
-        """Wait for the end of the life; return what it raised."""
-        for _ in range(ms // 5):
-            if self.error:
-                break
-            await asyncio.sleep_ms(5)
-        assert self.error, "run() did not end"
-        assert not self.can.is_up
-        return self.error
 
 
 def bench(test, clock=None, **options):

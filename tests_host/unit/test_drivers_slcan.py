@@ -5,6 +5,7 @@ import gc
 import random
 
 import micropython
+from can_bench import CanBench
 from fakes import FakeClock, virtual_run
 
 from drivers.can import FLAG_EXT, FLAG_RTR, FLAG_URGENT, CanError
@@ -116,42 +117,23 @@ class Adapter:
         return bytes(self.log[: self.n])
 
 
-class Bench:
+class Bench(CanBench):
     """A driver on an adapter; `async with` runs it, opened, in the virtual clock's loop."""
 
     def __init__(self, clock, adapter=None, **options):
         self.adapter = adapter or Adapter()
-        self.can = Slcan(self.adapter.open, clock, **options)
-        self.frames = []
-        self.can.on_frame = lambda can_id, flags, data: self.frames.append((can_id, flags, bytes(data)))
-        self.task = None
-        self.error = None  # what ended the life
-
-    async def _life(self):
-        try:
-            await self.can.run()
-        except Exception as exc:
-            self.error = exc
+        super().__init__(Slcan(self.adapter.open, clock, **options))
 
     async def __aenter__(self):
-        self.task = asyncio.create_task(self._life())
-        for _ in range(100):
-            if self.can.is_up:
-                break
-            await asyncio.sleep_ms(10)
-        assert self.can.is_up
+        self.begin()
+        await self.up()
         self.setup_lines = list(self.adapter.lines)
         self.adapter.lines.clear()
         self.adapter.n = 0
         return self
 
     async def __aexit__(self, *_):
-        self.task.cancel()
-        try:
-            await self.task
-        except asyncio.CancelledError:
-            pass
-        assert not self.can.is_up
+        await self.end()
 
     async def hear(self, *chunks):
         for chunk in chunks:
@@ -159,15 +141,6 @@ class Bench:
         while self.adapter._input:
             await asyncio.sleep_ms(0)
         await asyncio.sleep_ms(0)
-
-    async def ends(self):
-        """Wait for the end of the life; return what it raised."""
-        for _ in range(1000):
-            if self.error:
-                break
-            await asyncio.sleep_ms(10)
-        assert self.error, "run() did not end"
-        return self.error
 
 
 def bench(test, **options):
