@@ -88,6 +88,24 @@ def test_names_at_the_border_stay() -> None:
         assert name not in made.public, name
 
 
+def test_a_sentence_keeps_no_name_but_a_list_of_names_does() -> None:
+    text = (
+        '_LISTED = "listed other"\n\n\nclass Box:\n'
+        "    def spoken(self):\n        return 'is spoken here'\n"
+        "    def listed(self):\n        return _LISTED\n"
+        "    def picked(self):\n        return [getattr(self, n) for n in 'picked spread'.split()]\n"
+        "    def spread(self):\n        return 'spread'\n"
+    )
+    assert set(Program({"lib/box.py": text}, STOCK).public) == {"spoken"}
+
+
+def test_names_of_the_files_that_come_first_get_the_free_words() -> None:
+    often = "def used(x):\n    return x\n\n\n" + "used(used(1))\n" * 5
+    texts = {"a/rare.py": often, "b/always.py": "def resident():\n    return 1\n"}
+    words = {first: Program(texts, STOCK, first).public for first in ((), ("b/",))}
+    assert words[()]["used"] < words[()]["resident"] and words["b/",]["resident"] < words["b/",]["used"]
+
+
 def test_same_sources_same_names() -> None:
     assert program().public == program().public
     assert program().listing() == "".join(

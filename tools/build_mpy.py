@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tools import manifest
+from tools.link import PATH as JOINED
 from tools.link import LinkError, link
 from tools.reach import ENTRIES, module_name, reachable
 from tools.shorten import Program, Stock, findings
@@ -107,7 +108,7 @@ def _renamed(texts: dict[str, str], joined: bool) -> tuple[dict[str, str], str]:
             texts, _ = link(texts, ENTRIES, lambda path: module_name(Path(path)), taken)
         except LinkError as exc:
             raise BuildError(str(exc)) from None
-    program = Program(texts, _stock())
+    program = Program(texts, _stock(), (JOINED, "lib/"))  # what stays in RAM, what sessions load, and then the rest
     return {path: program.rename(path) for path in texts}, program.listing()
 
 

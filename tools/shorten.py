@@ -101,8 +101,10 @@ def _built_in(words: list[str], interpreter: Path) -> Iterator[str]:
 class Program:
     """All source files that are compiled together: one set of new names."""
 
-    def __init__(self, sources: Mapping[str, str], stock: Stock) -> None:
-        """sources: path from the repository's root -> text. SyntaxError: a file cannot be read."""
+    def __init__(self, sources: Mapping[str, str], stock: Stock, first: tuple[str, ...] = ()) -> None:
+        """sources: path from the repository's root -> text; first: beginnings of paths, the names of those files get
+        the words that cost nothing before others do. SyntaxError: a file cannot be read.
+        """
         trees = {path: ast.parse(text) for path, text in sources.items()}
         tokens = {path: _names(text) for path, text in sources.items()}
         count = Counter(token.string for names in tokens.values() for token in names)
@@ -129,7 +131,9 @@ class Program:
             for name in set().union(*(_defined(tree, keep) for tree in trees.values())) & set(count)
             if name[0] != "_" and len(name) >= _SHORTEST and name not in border and not name.startswith(prefixes)
         }
-        self.public = dict(zip(_by_use(public), free, strict=False))  # name -> new name
+        rank = _ranks(tokens, first)
+        by_rank = sorted(_by_use(public), key=lambda name: rank[name])
+        self.public = dict(zip(by_rank, free, strict=False))  # name -> new name
         self._sources = sources
 
     def rename(self, path: str) -> str:
@@ -151,6 +155,16 @@ class Program:
 
 def _by_use(count: Mapping[str, int]) -> list[str]:
     return sorted(count, key=lambda name: (-count[name], name))
+
+
+def _ranks(tokens: Mapping[str, list[tokenize.TokenInfo]], first: tuple[str, ...]) -> dict[str, int]:
+    """Name -> number of the first of these beginnings that fits a file where it is used; their count if none does."""
+    rank: dict[str, int] = {}
+    for path, names in tokens.items():
+        place = next((n for n, begin in enumerate(first) if path.startswith(begin)), len(first))
+        for token in names:
+            rank[token.string] = min(place, rank.get(token.string, place))
+    return rank
 
 
 def _short_names() -> Iterator[str]:
@@ -180,17 +194,29 @@ def _names(source: str) -> list[tokenize.TokenInfo]:
 
 
 def _words_in_texts(tree: ast.Module) -> set[str]:
-    """Words inside the program's texts; docstrings are not compiled and do not count."""
-    documents = set()
+    """Words inside the program's texts, by which it may look up names. Docstrings are not compiled and do not count,
+    nor do sentences: texts with a blank in a function, unless it splits them. A table of names stands in the module."""
+    silent = {id(text) for text in _sentences(tree)}
     words: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
             first = node.body[0]
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                documents.add(id(first.value))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents:
+                silent.add(id(first.value))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in silent:
             words.update(re.findall(r"\w+", node.value))
     return words
+
+
+def _sentences(tree: ast.Module) -> Iterator[ast.Constant]:
+    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    split = {id(node.value) for node in attributes if node.attr == "split"}
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in split:
+                    if " " in node.value:
+                        yield node
 
 
 def _whole_texts(tree: ast.Module) -> set[str]:
