@@ -8,7 +8,7 @@ from cold import cold
 from log import Log
 
 DATA = "/data"  # what survives a power cut
-FACTORY = "/factory.json"  # presets, if the file is there; shape: see arguments.USAGE
+FACTORY = "/factory.json"  # presets, if the file is there; shape: see arguments.USAGE. Also read by charger.commands
 _LOG_LINES = 16
 _LOOK_S = 30
 

@@ -12,13 +12,13 @@ class Log:
     """Keeps the newest `size` lines, fewer where they are long, and hands each to `sink(line)`.
 
     When the ring is full the oldest line goes; `dropped` counts them. All lie in one buffer: a small heap that is
-    strewn with lines has no room in one piece any more.
+    strewn with lines has no room in one piece any more. `sink` may be exchanged; None: only the ring.
     clock -- for the uptime at the start of each line.
     """
 
     def __init__(self, clock, sink=None, size=24):
         self._clock = clock
-        self._sink = sink
+        self.sink = sink
         self._size = size
         self._ring = bytearray(size * _USUAL)
         self._used = self._kept = 0  # bytes, lines
@@ -52,8 +52,8 @@ class Log:
             up = self._clock.uptime_ms()
             line = "%d.%03d %s %s: %s" % (up // 1000, up % 1000, level, tag, text)
             self._keep((line[:_LONGEST].replace("\n", " ") + "\n").encode())
-            if self._sink is not None:
-                self._sink(line)
+            if self.sink is not None:
+                self.sink(line)
         except Exception:  # a full disk or a closed pipe must not stop a charger
             self.sink_errors += 1
 

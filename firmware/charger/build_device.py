@@ -30,6 +30,7 @@ def start(app, services, supervise):
     app.hal.is_idle, app.hal.is_online = presence.is_idle, presence.is_online if app.online else None
     for name, run in services:
         supervise(name, run)
+    app.hal.ignore_interrupt()  # Ctrl-C is a key like others; the console leaves to the REPL where it may
 
 
 def add_reader(app, spec):

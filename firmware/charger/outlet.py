@@ -41,8 +41,8 @@ class Outlet:
         self.soc = None
         self.reasons = NOT_PERMITTED
         self.errors = 0  # exceptions caught in the safety loop
-        self._bms = bms
-        self._module = module
+        self.bms = bms
+        self.module = module
         self._plug = plug
         self._module_bus = module_bus
         self._bms_bus = bms_bus
@@ -99,13 +99,13 @@ class Outlet:
         if measurand == "Energy.Active.Import.Register":
             return str(self.energy_wh()), "Wh"
         if measurand == "SoC":
-            return _text(self._bms.soc, 2, 2, "Percent")
+            return _text(self.bms.soc, 2, 2, "Percent")
         if measurand == "Temperature":
             return _text(self._temperature_dc(), 1, 1, "Celsius")
         offered_ma = self.gate.set_ma
         if measurand == "Current.Offered":
             return fixed(offered_ma, 3, 2), "A"
-        mv, ma = self._module.terminal_mv(), self._terminal_ma()
+        mv, ma = self.module.terminal_mv(), self._terminal_ma()
         if measurand == "Power.Offered":
             return fixed((mv or 0) * offered_ma, 6, 0), "W"
         if measurand == "Voltage":
@@ -148,12 +148,12 @@ class Outlet:
 
     def vehicle_values(self):
         """(soc 0.01 %, max mA, mV, mA, 0.1 degC), None for what is unknown."""
-        bms = self._bms
+        bms = self.bms
         mv = bms.pack_mv
         return (
             bms.soc,
             bms.max_ma or None,
-            self._module.terminal_mv() if mv is None else mv,
+            self.module.terminal_mv() if mv is None else mv,
             self._terminal_ma(),
             self._temperature_dc(),
         )
@@ -162,14 +162,14 @@ class Outlet:
 
     def _on_module_frame(self, can_id, flags, data):
         try:
-            if self._module.feed(can_id, flags, data):
+            if self.module.feed(can_id, flags, data):
                 self._evaluate()
         except Exception as exc:  # noqa: BLE001 - a bug is off, not the end of the loop
             self.failed(exc)
 
     def _on_bms_frame(self, can_id, flags, data):
         try:
-            if self._bms.feed(can_id, flags, data):
+            if self.bms.feed(can_id, flags, data):
                 self._evaluate()
         except Exception as exc:  # noqa: BLE001 - as above
             self.failed(exc)
@@ -186,7 +186,7 @@ class Outlet:
 
     def tick(self):
         """What needs time. Call at least every 50 ms. Never raises."""
-        for step in (self._module.tick, self._bms.tick, self._step):
+        for step in (self.module.tick, self.bms.tick, self._step):
             try:
                 step()
             except Exception as exc:  # noqa: BLE001 - as above
@@ -194,7 +194,7 @@ class Outlet:
 
     def wait_ms(self):
         """How long until this outlet must be looked at again because the BMS falls silent; at most 1000."""
-        silent = self._bms.silent_ms()
+        silent = self.bms.silent_ms()
         if silent is None or not silent < self._bms_timeout_ms:
             return 1000
         return min(1000, max(1, self._bms_timeout_ms - silent))
@@ -211,7 +211,7 @@ class Outlet:
             self._log.error("outlet%d" % self.number, exc)
 
     def _evaluate(self):
-        s, bms, module, gate, hal = self._snap, self._bms, self._module, self.gate, self._hal
+        s, bms, module, gate, hal = self._snap, self.bms, self.module, self.gate, self._hal
         s.bms_alive = bms.is_alive() and not self._is_gone()
         s.bms_permits = bms.permits()
         s.bms_mv, s.bms_ma = bms.max_mv, bms.max_ma
@@ -243,7 +243,7 @@ class Outlet:
 
         No proof, so the plug state stays; the next frame takes it back.
         """
-        silent = self._bms.silent_ms()
+        silent = self.bms.silent_ms()
         if silent is None or silent < _GONE_MS:
             self._gone = False
         elif self.gate.state == RUNNING and (self._terminal_ma() or 0) < _NO_CURRENT_MA:
@@ -258,7 +258,7 @@ class Outlet:
         self._tell()
 
     def _watch_vehicle(self):
-        s, bms, gate = self._snap, self._bms, self.gate
+        s, bms, gate = self._snap, self.bms, self.gate
         if s.plugged != self._was_plugged:
             self._was_plugged = s.plugged
             self._log.info("outlet%d" % self.number, "plugged in" if s.plugged else "unplugged")
@@ -267,7 +267,7 @@ class Outlet:
                 self.soc = None  # the last one is asked for until then
         if bms.soc is not None:
             self.soc = bms.soc
-        ma = self._module.terminal_ma()
+        ma = self.module.terminal_ma()
         taking = gate.state != RUNNING or gate.set_ma < _NO_CURRENT_MA or ma is None or ma >= _NO_CURRENT_MA
         self._idle = self._idle_for.update(not taking)
 
@@ -277,7 +277,7 @@ class Outlet:
         lock, connector = self.lock, self.connector
         if lock is not None and connector is not None and lock.update(connector, self._snap.plugged):
             found.tripped |= 1 << LOCK
-        found.update(self._snap, gate, self._module.terminal_ma(), self._hal.input("fault", self.number))
+        found.update(self._snap, gate, self.module.terminal_ma(), self._hal.input("fault", self.number))
         if found.kind != was:
             self._log.warn("outlet%d" % self.number, "fault: %s" % (found.current,))
             gate.hold()
@@ -292,7 +292,7 @@ class Outlet:
         s, kind = self._snap, self._faults.kind
         session = self._in_session()
         forbids = self._forbids_for.update(session and s.bms_alive and not s.bms_permits)
-        silent = self._silent_for.update(session and not self._bms.is_alive())
+        silent = self._silent_for.update(session and not self.bms.is_alive())
         if not session:
             return
         if kind is not None:
@@ -303,7 +303,7 @@ class Outlet:
     def _tell(self):
         """Tell the BMS, the light and the charge point what is new."""
         s, kind = self._snap, self._faults.kind
-        self._bms.report(
+        self.bms.report(
             s.terminal_mv or 0,
             self._terminal_ma() or 0,
             self._faults.is_hardware(),
@@ -328,13 +328,13 @@ class Outlet:
         return self.connector is not None and self.connector.transaction is not None
 
     def _terminal_ma(self):
-        ma = self._module.terminal_ma()
+        ma = self.module.terminal_ma()
         return None if ma is None else max(0, ma)
 
     def _temperature_dc(self):
         """Of the battery where its BMS tells, else of the charger module; or None."""
-        pack = self._bms.temperature_dc
-        return self._module.temperature_dc() if pack is None else pack
+        pack = self.bms.temperature_dc
+        return self.module.temperature_dc() if pack is None else pack
 
 
 class Lasting:

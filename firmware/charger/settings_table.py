@@ -24,6 +24,7 @@ wifi.ssid;text;;0..32;R;;name of the wireless network; empty: none
 wifi.password;text;;0..63;SR;;its password; empty: an open network
 wifi.hostname;text;;0..32;R;;our name in the network; empty: made from the unique id
 wifi.country;text;;0..2;R;;two letters, for the permitted channels; empty: worldwide
+service.pin;text;;0..12;S;;PIN of the serial console: 4 to 12 digits, asked for before changes; empty: none
 time.ntp_host;text;pool.ntp.org;0..64;R;;server that tells the time before the central system does; empty: none
 meter.register;choice;session;session|lifetime;R;;energy register that OCPP shows
 vehicle.soc_source;choice;ah_counters;none|ah_counters|request_frame|daly;R;;where the state of charge comes from
@@ -77,22 +78,36 @@ def load(settings, presets):
 
 def change(settings, name, value, remove=False):
     """Store another value, or with `remove` go back to the factory's. See Settings.set."""
-    schema_row = row(name)
+    return change_all(settings, {name: None if remove else check(row(name), value)})
+
+
+def change_all(settings, changes):
+    """Store several values at once, {name: value of its type, or None: the factory's}. As Settings.set.
+
+    Those that are no secret change together or not at all.
+    """
     trial = dict(settings.stored)
-    if remove:
-        trial.pop(name, None)
-    else:
-        trial[name] = check(schema_row, value)
+    hidden = []
+    restart = False
+    for name, value in changes.items():
+        schema_row = row(name)
+        restart = restart or bool(schema_row[5] & RESTART)
+        if value is None:
+            trial.pop(name, None)
+        else:
+            trial[name] = check(schema_row, value, text=False)
+        if settings.secrets is not None and schema_row[5] & SECRET:
+            hidden.append(name)
     problem = _disorder(settings, trial)
     if problem:
         raise ValueError("%s must be below %s" % problem[:2])
-    if settings.secrets is not None and schema_row[5] & SECRET:
+    for name in hidden:
         settings.secrets.put(name, trial.get(name))
-    elif settings.folder is not None:
+    if settings.folder is not None and len(hidden) < len(changes):
         _write(settings, trial)
     settings.stored = trial
     use(settings)
-    return bool(schema_row[5] & RESTART)
+    return restart
 
 
 def export(settings):
@@ -279,6 +294,8 @@ def check(schema_row, value, text=True):
         return value
     if not isinstance(value, str) or not low <= len(value) <= high or not all(" " <= c <= "~" for c in value):
         raise ValueError("%s must be text of %d to %d printable characters" % (name, low, high))
+    if name == "service.pin" and value and (len(value) < 4 or not value.isdigit()):
+        raise ValueError("service.pin must have 4 to 12 digits, or be empty")
     if name == "ocpp.url" and value and value.partition("://")[0] not in ("ws", "wss"):
         raise ValueError("ocpp.url must begin with ws:// or wss://")
     return value

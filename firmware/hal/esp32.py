@@ -87,6 +87,7 @@ class Hal:
         system.set_up(self, board)
         system.make_folder(data_dir)
         self._cause = system.cause()
+        self.keys = system.keys()
         for name, found in self._inputs.items():
             self._levels[name] = found.read()
 
@@ -116,10 +117,8 @@ class Hal:
         return self._spis[number]
 
     async def open_stream(self, spec):
-        """("uart", number, baud, rx pin name, tx pin name). ValueError: no such kind here."""
-        from .esp32_uart import open_uart
-
-        return open_uart(spec, self._board.PINS, self._clock)
+        """("uart", number, baud, rx pin name, tx pin name), or "console". ValueError: no such kind here."""
+        return cold(_SYSTEM).open_stream(spec, self._board.PINS, self._clock)
 
     # -- inputs and outputs
 
@@ -199,6 +198,10 @@ class Hal:
 
     def no_server(self):
         """Without Wi-Fi there is no name server."""
+
+    def scan(self):
+        """Networks in reach: (name, channel, dBm, open?). Stops the program for some 2 s. OSError."""
+        return cold(_SYSTEM).scan()
 
     def unique_id(self):
         return cold(_SYSTEM).unique_id()

@@ -1,10 +1,13 @@
 """What the ESP32 HAL does once or rarely. A cold module: see esp32.Hal."""
 
 import os
+import select
+import sys
 import time
 
 import machine
 import micropython
+from cold import cold
 from micropython import const
 
 _MARK = b"rivot:"  # in RTC memory, which survives a reset but no loss of power
@@ -33,6 +36,22 @@ def spi(number, board):
     hertz, sck, mosi, miso = board.SPI[number]
     pins = [machine.Pin(number_of(board.PINS, name)) for name in (sck, mosi, miso)]
     return machine.SPI(number, baudrate=hertz, polarity=0, phase=0, sck=pins[0], mosi=pins[1], miso=pins[2])
+
+
+def open_stream(spec, pins, clock):
+    """See esp32.Hal.open_stream."""
+    if spec == "console":
+        return cold("hal.terminal").Terminal(None)
+    from .esp32_uart import open_uart
+
+    return open_uart(spec, pins, clock)
+
+
+def keys():
+    """What tells that somebody types at the serial port of the REPL. See README.md."""
+    poll = select.poll()
+    poll.register(sys.stdin, select.POLLIN)
+    return poll
 
 
 def unique_id():
@@ -77,6 +96,20 @@ def give_up(wait_s):
     """The program cannot start: wait, so that the reason can be read and Ctrl-C leads to the REPL, then try again."""
     time.sleep(wait_s)
     reset(True)
+
+
+def scan():
+    """Networks in reach: list of (name, channel, dBm, open?), one row per name and channel, at most 32. OSError."""
+    import network
+
+    station = network.WLAN(network.STA_IF)
+    station.active(True)
+    found = []
+    for ssid, _, channel, dbm, security, _ in station.scan():
+        name = "".join([chr(byte) if 32 <= byte < 127 else "?" for byte in ssid])
+        if name and len(found) < 32:
+            found.append((name, channel, dbm, security == 0))
+    return found
 
 
 def make_folder(path):

@@ -62,6 +62,7 @@ class Hal:
         self._terminating = False
         system = cold(_SYSTEM)
         system.make_folder(data_dir)
+        self.keys = system.keys()
         self._cause = system.take_mark(data_dir)
         self._sigterm = None  # (read function, file descriptor, buffer), where signals can be read
         try:
@@ -71,10 +72,8 @@ class Hal:
 
     # -- streams
 
-    async def open_stream(self, spec):
-        stream = TcpStream(await cold(_SYSTEM).connect(spec), self._streams.remove)
-        self._streams.append(stream)
-        return stream
+    def open_stream(self, spec):
+        return cold(_SYSTEM).open_stream(spec, self._streams, TcpStream)
 
     # -- inputs and outputs
 

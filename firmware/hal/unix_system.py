@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import select
 import socket
 import sys
 
+from cold import cold
 from micropython import const
 
 _CONNECT_MS = const(3000)
@@ -18,8 +20,19 @@ _EXIT_SOFT = const(64)
 _EXIT_HARD = const(65)
 
 
-async def connect(spec):
-    """Connect to "tcp://host:port"; return asyncio's stream. OSError, TimeoutError: not now. ValueError: wrong spec."""
+async def open_stream(spec, streams, tcp):
+    """Open "tcp://host:port", or the "console", and add it to the list of streams.
+
+    tcp -- class of a stream. OSError, TimeoutError: not now. ValueError: wrong spec.
+    """
+    if spec == "console":
+        return cold("hal.terminal").Terminal(streams)
+    stream = tcp(await _connect(spec), streams.remove)
+    streams.append(stream)
+    return stream
+
+
+async def _connect(spec):
     if not isinstance(spec, str) or not spec.startswith("tcp://") or ":" not in spec[6:]:
         raise ValueError("a stream of this system is tcp://host:port, not %r" % (spec,))
     host, _, port = spec[6:].rpartition(":")
@@ -70,6 +83,17 @@ def _block(libc, signal):
     if libc.func("i", "sigprocmask", "ipp")(0, mask, None) != 0:
         raise OSError("sigprocmask")
     return mask
+
+
+def keys():
+    """What tells that somebody types at the terminal, None where there is none. See README.md."""
+    try:
+        __import__("termios").tcgetattr(0)
+    except (ImportError, OSError):
+        return None  # no terminal
+    poll = select.poll()
+    poll.register(sys.stdin, select.POLLIN)
+    return poll
 
 
 def unique_id(data_dir):

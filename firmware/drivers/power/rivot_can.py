@@ -126,7 +126,7 @@ class RivotModule:
         self._off_due = None  # ticks of the next repetition of "off", None: nothing to repeat
         self._temperature_bad = False
         self._steps = 5 if offline_limits else 3
-        self._values = Fresh(clock, timeout_ms, 11)
+        self.values = Fresh(clock, timeout_ms, 11)
 
     # -- commands
 
@@ -135,7 +135,7 @@ class RivotModule:
         if not (0 <= mv <= _HIGHEST and 0 <= ma <= _HIGHEST):
             raise ValueError("set-point")
         if on != self._on:
-            self._values.put(_ECHO_ON, None)  # an echo from before says nothing about this command
+            self.values.put(_ECHO_ON, None)  # an echo from before says nothing about this command
         if on:
             self._off_due = None
         self._on = bool(on)
@@ -154,7 +154,7 @@ class RivotModule:
         Synchronous, allocates nothing, never raises for a dead bus.
         """
         if self._on:
-            self._values.put(_ECHO_ON, None)
+            self.values.put(_ECHO_ON, None)
         self._on = False
         for i in range(4, 8):
             self._voltage_frame[i] = self._current_frame[i] = 0
@@ -210,7 +210,7 @@ class RivotModule:
             sound = sound and self._take_telemetry(data)
         elif can_id == _ID_HEARTBEAT:
             if sound:  # the sense of its bit 3 is disputed, so its content decides nothing
-                self._values.put(_HEARTBEAT, True)
+                self.values.put(_HEARTBEAT, True)
         else:
             return False
         if not sound:
@@ -222,14 +222,14 @@ class RivotModule:
         ma = float_milli(data, 4)
         if mv is None or ma is None or not (0 <= mv <= 150_000 and -5_000 <= ma <= 400_000):
             return False
-        self._values.put(_MV, mv)
-        self._values.put(_MA, ma)
+        self.values.put(_MV, mv)
+        self.values.put(_MA, ma)
         if self.on_power:
             self.on_power(mv, ma)
         return True
 
     def _take_status(self, data):
-        self._values.put(_STATUS, data[7] if data[6] == 3 and data[7] <= 2 else 0)
+        self.values.put(_STATUS, data[7] if data[6] == 3 and data[7] <= 2 else 0)
         self._keep(0x4700, data)
         return True
 
@@ -242,17 +242,17 @@ class RivotModule:
             self.refused += 1
             return True
         if function == _FN_OUTPUT:
-            self._values.put(_ECHO_ON, data[3] == 0)
+            self.values.put(_ECHO_ON, data[3] == 0)
             return True
         raw = _word(data)
         if function == _FN_VOLTAGE:
-            self._values.put(_ECHO_MV, _volts(raw))
+            self.values.put(_ECHO_MV, _volts(raw))
         elif function == _FN_OFFLINE_VOLTAGE:
-            self._values.put(_GUARD_MV, raw == 0xC000)
+            self.values.put(_GUARD_MV, raw == 0xC000)
         elif function == _FN_OFFLINE_CURRENT:
-            self._values.put(_GUARD_MA, raw == 0)
+            self.values.put(_GUARD_MA, raw == 0)
         else:
-            self._values.put(_ECHO_MA, None if raw is None else (raw * 10_000 + self._scale // 2) // self._scale)
+            self.values.put(_ECHO_MA, None if raw is None else (raw * 10_000 + self._scale // 2) // self._scale)
         return True
 
     def _take_telemetry(self, data):
@@ -262,11 +262,11 @@ class RivotModule:
         """
         function = data[1]
         if function == _FN_MODULE_VOLTAGE:
-            self._values.put(_MODULE_MV, _volts(_word(data)))
+            self.values.put(_MODULE_MV, _volts(_word(data)))
         elif function == _FN_TEMPERATURE:
             raw = _word(data)
             self._temperature_bad = not raw or raw == _TEMPERATURE_SATURATED or raw > _TEMPERATURE_LIMIT
-            self._values.put(_TEMPERATURE, None if self._temperature_bad else (raw * 10 + 512) >> 10)
+            self.values.put(_TEMPERATURE, None if self._temperature_bad else (raw * 10 + 512) >> 10)
         else:
             self._keep(0x8200 | function, data)
         return function in _TELEMETRY  # 0x82 current: its scale is disputed, never used; 0x79, 0x83: unknown
@@ -284,44 +284,44 @@ class RivotModule:
 
     def is_off(self):
         """True: the module has acknowledged "off" since the last "on", and fresh terminal current is below 0.5 A."""
-        ma = self._values.get(_MA)
+        ma = self.values.get(_MA)
         return ma is not None and -_OFF_MA < ma < _OFF_MA and self.echo_on is False
 
     @property
     def echo_on(self):
         """Last acknowledged output command, None while unknown."""
-        return self._values.get(_ECHO_ON)
+        return self.values.get(_ECHO_ON)
 
     @property
     def echo_mv(self):
         """Last acknowledged voltage set-point, None while unknown."""
-        return self._values.get(_ECHO_MV)
+        return self.values.get(_ECHO_MV)
 
     @property
     def echo_ma(self):
         """Last acknowledged current set-point (steps of 33 mA), None while unknown."""
-        return self._values.get(_ECHO_MA)
+        return self.values.get(_ECHO_MA)
 
     def terminal_mv(self):
         """Voltage at the output terminals in mV, None while unknown."""
-        return self._values.get(_MV)
+        return self.values.get(_MV)
 
     def terminal_ma(self):
         """Current at the output terminals in mA, None while unknown."""
-        return self._values.get(_MA)
+        return self.values.get(_MA)
 
     def module_mv(self):
         """Voltage as the module's own telemetry has it, in mV, None while unknown. For display, not for metering."""
-        return self._values.get(_MODULE_MV)
+        return self.values.get(_MODULE_MV)
 
     def is_charging(self):
         """Terminal status: True charging, False not charging, None unknown."""
-        status = self._values.get(_STATUS)
+        status = self.values.get(_STATUS)
         return status == 2 if status else None
 
     def temperature_dc(self):
         """Module temperature in 0.1 degC, None while unknown. It is the charger's, not the battery's."""
-        return self._values.get(_TEMPERATURE)
+        return self.values.get(_TEMPERATURE)
 
     def temperature_fault(self):
         """True: the last temperature answer cannot be true."""
@@ -329,9 +329,9 @@ class RivotModule:
 
     def is_guarded(self):
         """The module holds our offline limits, or was not asked to."""
-        return self._steps == 3 or self._values.get(_GUARD_MV) is self._values.get(_GUARD_MA) is True
+        return self._steps == 3 or self.values.get(_GUARD_MV) is self.values.get(_GUARD_MA) is True
 
     def is_healthy(self):
         """At least two of heartbeat, terminal power and terminal status are fresh."""
-        values = self._values
+        values = self.values
         return (values.get(_HEARTBEAT) is None) + (values.get(_MV) is None) + (values.get(_STATUS) is None) < 2

@@ -1,0 +1,41 @@
+"""The table of commands and the modules that carry them out."""
+
+from charger.commands import table
+
+
+def found(text):
+    try:
+        return table.find(text)
+    except ValueError as exc:
+        return str(exc)
+
+
+def test_every_command_has_its_place_in_its_module():
+    count = {}
+    for row in table.rows():
+        path, number, changes = table.find(row[0])
+        assert path == "charger.commands." + row[1] and changes == row[2]
+        assert number == count.get(path, 0)  # in the order of the table
+        count[path] = number + 1
+    for path, n in count.items():
+        module = __import__(path, None, None, ("*",))
+        assert len(module.COMMANDS) == n, path
+        assert len(set(module.COMMANDS)) == n, path
+
+
+def test_names_may_be_shortened_while_they_are_clear():
+    assert found("stat") == found("  status now ") == found("status")
+    assert found("set x") == found("set")  # whole, although setup begins so, too
+    assert found("se").startswith("Unclear: session, set, setup") and "no such" in found("x")
+
+
+def test_what_may_follow():
+    assert "status" in table.candidates("st") and table.candidates("log f") == ["follow"]
+    assert "power.max_ma" in table.candidates("set p") and "set" in table.candidates("help s")
+    assert table.candidates("set power.offline_limits ") == ["true", "false"]
+    assert table.candidates("set meter.register l") == ["session", "lifetime"]
+    assert table.candidates("set no.such ") == table.candidates("status x") == table.candidates("set a b c") == []
+
+
+def test_unknown_settings_are_hidden_like_secrets():
+    assert table.is_hidden("wifi.password") and table.is_hidden("wifi.passwort") and not table.is_hidden("wifi.ssid")
