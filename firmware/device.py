@@ -9,7 +9,7 @@ from log import Log
 
 DATA = "/data"  # what survives a power cut
 FACTORY = "/factory.json"  # presets, if the file is there; shape: see arguments.USAGE. Also read by charger.commands
-_LOG_LINES = 16
+_LOG_LINES = 12
 _LOOK_S = 30
 
 
@@ -30,6 +30,7 @@ def make(board, sink):
         return _make(board, clock, log)
     except Exception as exc:  # noqa: BLE001 - nobody is there to read a traceback and start it again
         log.error("main", exc)
+        cold("charger.event_log").failed(DATA, exc)
         cold("hal." + board.HAL + "_system").give_up(_LOOK_S)
 
 

@@ -6,6 +6,23 @@ It lies outside the slots, so it must work with every version of what is in them
 import sys
 
 _WAIT_S = 30
+_FAILED = "/data/launch-failed.txt"
+
+
+def keep(exc):
+    """For the next start that works: how often it failed, and the last traceback. Never raises; see event_log.py."""
+    count = 0
+    try:
+        with open(_FAILED) as f:
+            count = int(f.readline(24))
+    except (OSError, ValueError):
+        pass
+    try:
+        with open(_FAILED, "w") as f:
+            f.write("%d          \n" % (count + 1))
+            sys.print_exception(exc, f)
+    except OSError:  # no such folder yet, or full
+        pass
 
 
 def launch():
@@ -22,6 +39,7 @@ def launch():
         import machine
 
         sys.print_exception(exc)
+        keep(exc)
         print("%s has failed; again in %d s, Ctrl-C: REPL" % (folder, _WAIT_S))
         time.sleep(_WAIT_S)
         machine.reset()

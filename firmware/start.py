@@ -11,7 +11,7 @@ from log import Log
 
 from charger.app import App
 
-_LOG_LINES = 16
+_LOG_LINES = 12
 
 
 def make(words, sink):

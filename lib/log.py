@@ -14,6 +14,9 @@ class Log:
     When the ring is full the oldest line goes; `dropped` counts them. All lie in one buffer: a small heap that is
     strewn with lines has no room in one piece any more. `sink` may be exchanged; None: only the ring.
     clock -- for the uptime at the start of each line.
+
+    For the one who keeps warnings and errors: waiting -- how many came since it looked; last_error -- (tag, exception)
+    of the last one since, or None; save_at -- uptime ms at which it looks next.
     """
 
     def __init__(self, clock, sink=None, size=24):
@@ -24,6 +27,8 @@ class Log:
         self._used = self._kept = 0  # bytes, lines
         self.dropped = 0
         self.sink_errors = 0
+        self.waiting = self.save_at = 0
+        self.last_error = None
 
     @property
     def lines(self):
@@ -39,6 +44,7 @@ class Log:
     def error(self, tag, what):
         """what -- text, or an exception (its traceback goes to the sink's stream, stderr)."""
         if isinstance(what, BaseException):
+            self.last_error = tag, what
             self._put("E", tag, "%s: %s" % (type(what).__name__, what))
             try:
                 sys.print_exception(what, sys.stderr)  # type: ignore[arg-type]
@@ -48,6 +54,8 @@ class Log:
             self._put("E", tag, what)
 
     def _put(self, level, tag, text):
+        if level != "I":
+            self.waiting += 1
         try:
             up = self._clock.uptime_ms()
             line = "%d.%03d %s %s: %s" % (up // 1000, up % 1000, level, tag, text)

@@ -48,6 +48,8 @@ class App:
                     cold("charger.console").start(self)
                 except MemoryError:  # a session needs it all
                     await asyncio.sleep_ms(_RETRY_MAX_MS)
+            if self.log.waiting and self.clock.uptime_ms() >= self.log.save_at:
+                cold("charger.event_log").save(self)
             await asyncio.sleep_ms(50)
         await self.shut_down("Reboot" if self._reset is None else "HardReset" if self._reset else "SoftReset")
         return self._reset

@@ -16,6 +16,7 @@ _LOCK_MS = const(1000)  # a lock has moved by then
 
 def start(app, supervise):
     """Start all services. supervise -- Supervisor.start"""
+    cold("charger.event_log").begin(app)
     try:
         extra = app.hal.services
     except AttributeError:  # a computer
@@ -36,11 +37,19 @@ def start(app, supervise):
 
 
 async def end(app, reason):
-    """See App.shut_down: wait for the transactions and for "off"; at most 3 s.
+    """See App.shut_down: wait for the transactions and for "off"; at most 3 s. What the log has is on flash then, too.
 
-    Does the work of the services itself: they may be dead already. A reset that was asked for also waits for what the
-    central system has to hear, and takes leave of it; a soft one for at most 10 s.
+    A reset that was asked for also waits for what the central system has to hear, and takes leave of it; a soft one for
+    at most 10 s.
     """
+    try:
+        await _end(app, reason)
+    finally:
+        cold("charger.event_log").save(app, True)
+
+
+async def _end(app, reason):
+    """Does the work of the services itself: they may be dead already."""
     began = app.clock.uptime_ms()
     asked = reason in ("HardReset", "SoftReset")
     outbox = app.cp.outbox

@@ -143,15 +143,21 @@ async def unharmed_end(rig: Rig, transaction: int, failure: Event) -> None:
 
 
 def ends(status: int) -> Follows:
-    """The program ends in an orderly way, with this status: off first, confirmed, and the stop in the store."""
+    """The program ends in an orderly way, with this status: off first, confirmed, and the stop in the store. A crash
+    leaves its traceback on flash, and the next start names it."""
 
     async def follows(rig: Rig, transaction: int, failure: Event) -> None:
         assert await asyncio.wait_for(rig.firmware.wait(), 10) == status
         await first_off(rig, failure)
         assert (await rig.sim.state())["current"] == 0
         await assert_lawful(rig, [Loss(failure["t"])])
+        kept = [file.read_text() for file in rig.data.glob("crash-report-*")]
+        assert len(kept) == (1 if status == 1 else 0), kept
+        assert all("Traceback" in text and text.endswith("Error: sabotage\n") for text in kept), kept
         await rig.start_firmware(wait_registered=False)
         await rig.expect("StopTransaction", transactionId=transaction, reason="Reboot", timeout=15)
+        if kept:
+            await rig.wait_line("it had crashed in main, 1 times:")
 
     return follows
 
