@@ -43,13 +43,13 @@ class App:
         supervisor = Supervisor(self.clock, self.log, self.make_safe)
         cold(_SERVICES).start(self, supervisor.start)
         while self._reset is None and not self.hal.is_terminating():
-            if self.hal.keys is not None and self.hal.keys.poll(0):
-                try:
+            try:
+                if self.hal.keys is not None and self.hal.keys.poll(0):
                     cold("charger.console").start(self)
-                except MemoryError:  # a session needs it all
-                    await asyncio.sleep_ms(_RETRY_MAX_MS)
-            if self.log.waiting and self.clock.uptime_ms() >= self.log.save_at:
-                cold("charger.event_log").save(self)
+                if self.log.waiting and self.clock.uptime_ms() >= self.log.save_at:
+                    cold("charger.event_log").save(self)
+            except MemoryError:  # a session needs it all
+                await asyncio.sleep_ms(_RETRY_MAX_MS)
             await asyncio.sleep_ms(50)
         await self.shut_down("Reboot" if self._reset is None else "HardReset" if self._reset else "SoftReset")
         return self._reset

@@ -45,7 +45,10 @@ async def end(app, reason):
     try:
         await _end(app, reason)
     finally:
-        cold("charger.event_log").save(app, True)
+        try:
+            cold("charger.event_log").save(app, True)
+        except MemoryError:
+            pass  # what ends must end
 
 
 async def _end(app, reason):
