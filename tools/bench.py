@@ -7,6 +7,7 @@ events and the central system's frames, which share the monotonic clock. Other w
 import argparse
 import asyncio
 import math
+import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -22,6 +23,7 @@ from tools.build_mpy import build
 from tools.csms import BenchCsms, CallFailed
 from tools.demo.firmware import ROOT, Firmware, write_factory
 from tools.demo.process import Child, StartError
+from tools.romfs import pack
 from tools.sim.client import SimClient, SimError, simulator
 
 IDENTITY = "BENCH"
@@ -29,7 +31,19 @@ FLOOD = 1900  # frames/s on each bus, the most that 250 kbit/s carries
 CAUSES = ("RemoteStop", "BMS forbids", "emergency stop")
 PARTS = ("reactions", "schedule", "memory")
 _WAIT_S = 15.0
-_HEAPS_K = (112, 108, 104, 100, 96, 92, 88)
+_STEP_K = 4
+_ROM_EXTRA = 2048  # what mounting allocates beside the image
+_ROM_START = """
+import gc, os, sys, vfs
+rom = bytearray(os.stat(sys.argv[1])[6])
+with open(sys.argv[1], "rb") as file:
+    file.readinto(rom)
+vfs.mount(vfs.VfsRom(rom), "/rom")
+sys.path[:] = ["/rom/firmware", "/rom/lib", ".frozen"]
+gc.collect()
+import main
+sys.exit(main.main(sys.argv[2:]))
+"""
 
 Row = tuple[str, str, str]  # what, figure, aim
 
@@ -168,27 +182,63 @@ async def schedule(seconds: int) -> list[Row]:
     return [(f"MeterValues after their time, {FLOOD} foreign frames/s on each bus", figure, "10 ms")]
 
 
+@dataclass(frozen=True)
+class RomFirmware(Firmware):
+    """The firmware in a ROMFS, from which bytecode runs in place as from the flash of a board; `heap_k` is without the
+    image, which the unix port has to keep in its heap."""
+
+    image: Path = Path()
+    heap_k: int = 0
+
+    def command(self, data: Path, factory: Path) -> tuple[list[str], dict[str, str]]:
+        """See Firmware."""
+        argv, _ = super().command(data, factory)
+        heap = self.image.stat().st_size + _ROM_EXTRA + 1024 * self.heap_k
+        rest = argv[argv.index("main") + 1 :]
+        return [argv[0], "-X", f"heapsize={heap}", "-c", _ROM_START, str(self.image), *rest], {}
+
+
+def rom_image(folder: Path) -> Path:
+    """The build of board sim as an image, with board.mpy where the firmware looks for it."""
+    tree, target = folder / "tree", folder / "sim.romfs"
+    for part, place in (("firmware", "firmware"), ("lib", "lib"), ("boards", "firmware/boards")):
+        shutil.copytree(ROOT / "build/sim" / part, tree / place)
+    pack(tree, target)
+    return target
+
+
+async def passes(firmware: Firmware) -> bool:
+    """A whole session without a word about memory."""
+    try:
+        async with charger(firmware, 2) as site:
+            mark = site.csms.mark()
+            await site.begin()
+            await site.wait("MeterValues", site.csms.mark())
+            await site.end()
+            await site.wait("StopTransaction", mark)
+            return not any("MemoryError" in line for line in site.firmware.lines)
+    except (StartError, TimeoutError, CallFailed):
+        return False
+
+
+async def smallest(start_k: int, firmware: Callable[[int], Firmware]) -> str:
+    """The smallest heap, in steps of 4 KiB down from `start_k`, in which `passes`."""
+    size = start_k
+    while await passes(firmware(size)):
+        size -= _STEP_K
+    return f"{size + _STEP_K} KiB" if size < start_k else f"more than {start_k} KiB"
+
+
 async def memory() -> list[Row]:
-    """The smallest heap, in steps of 4 KiB, in which a whole session passes on the 32-bit port, and the flash used."""
+    """Heap on the 32-bit port with all profiles, its modules as files and in a ROMFS; and the flash used."""
     modules = build(ROOT, "sim", ROOT / "build/sim")
-    smallest = None
-    for size in _HEAPS_K:
-        try:
-            async with charger(Firmware(32, True, f"{size}k"), 2) as site:
-                mark = site.csms.mark()
-                await site.begin()
-                await site.wait("MeterValues", site.csms.mark())
-                await site.end()
-                await site.wait("StopTransaction", mark)
-                short = any("MemoryError" in line for line in site.firmware.lines)
-        except (StartError, TimeoutError, CallFailed):
-            break
-        if short:
-            break
-        smallest = size
-    heap = f"{smallest} KiB" if smallest else f"more than {_HEAPS_K[0]} KiB"
+    with tempfile.TemporaryDirectory(prefix="charger-bench-") as name:
+        image = rom_image(Path(name))
+        files = await smallest(112, lambda size: Firmware(32, True, f"{size}k"))
+        rom = await smallest(80, lambda size: RomFirmware(32, True, image=image, heap_k=size))
     return [
-        ("heap for a whole session, 32-bit, .mpy, all profiles", heap, "112 KiB"),
+        ("heap for a whole session, 32-bit, .mpy files", files, "112 KiB"),
+        ("the same from a ROMFS", rom, "64 KiB"),
         ("all of the program as .mpy", f"{sum(modules.values()) / 1024:.0f} KiB", "200 KiB"),
     ]
 

@@ -153,7 +153,11 @@ def _moved(modules: Mapping[str, _Module], inside: set[str], taken: frozenset[st
         name: leaf
         for name, module in modules.items()
         for leaf in [name.rpartition(".")[2]]
-        if "." in name and name in texts and name not in inside | whole and not module.is_package and used[leaf] == 1
+        if "." in name
+        and name in texts
+        and name not in inside | whole
+        and not module.is_package
+        and used[leaf] == 1
         and not name.startswith(begun)
     }
 

@@ -28,17 +28,16 @@ def image(out: Path, target: Path) -> int:
             (room / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(out / sources[path], room / path)
         shutil.copyfile(out / manifest.NAME, room / manifest.NAME)
-        made = room.with_suffix(".romfs")
-        command = [sys.executable, "-m", "mpremote", "romfs", "--no-mpy", "-o", str(made), "build", str(room)]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode:
-                raise BuildError((done.stderr or done.stdout).strip())
-            data = made.read_bytes()
-        finally:
-            made.unlink(missing_ok=True)
-    target.write_bytes(data)
-    return len(data)
+        return pack(room, target)
+
+
+def pack(room: Path, target: Path) -> int:
+    """Write the image of all below `room`, as it is; return its bytes. BuildError: what mpremote says."""
+    command = [sys.executable, "-m", "mpremote", "romfs", "--no-mpy", "-o", str(target), "build", str(room)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise BuildError((done.stderr or done.stdout).strip())
+    return target.stat().st_size
 
 
 def room_on(board: str, root: Path = ROOT) -> int | None:
