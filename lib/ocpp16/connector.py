@@ -220,8 +220,10 @@ class Connector:
 
     def announce(self):
         """The current status, for the start of a connection: as told()."""
-        self.told = self._news = self.derive(self.cp.clock.uptime_ms())
-        return self.told
+        self.told = news = self._news = self.derive(self.cp.clock.uptime_ms())
+        if self.values is not None and news[0] != "Preparing":  # this is the first status of the session
+            _session().flush_begin(self, self.transaction)
+        return news
 
 
 def _session():
