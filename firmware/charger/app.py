@@ -137,7 +137,8 @@ class App:
             return
         for outlet in self.outlets:
             if connector in (0, outlet.number):
-                outlet.evaluate()
+                outlet.evaluate()  # off first
+                outlet.tick()  # then the fault: nobody is to be told of a pause in between
 
     def files(self):
         return cold("charger.maintenance").Files(self)

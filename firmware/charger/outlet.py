@@ -96,6 +96,8 @@ class Outlet:
 
     def sample(self, measurand):
         """(text, unit) of a measurand, or None when it is not known now."""
+        if measurand == "SoC" and not self._snap.plugged:
+            return None  # of a vehicle that has left
         if measurand == "Energy.Active.Import.Register":
             return str(self.energy_wh()), "Wh"
         if measurand == "SoC":
