@@ -9,7 +9,7 @@ BIN := .venv/bin
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup test unit fuzz system check bench build size romfs flash repl logs test-device provision packages demo lock clean distclean
+.PHONY: help setup test unit fuzz system check bench build size romfs flash repl logs test-device provision packages demo wire lock clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ packages: setup ## Renew the lists of files by which mip installs lib/ocpp16 and
 
 demo: setup ## Show a whole charging session (ARGS=--auto needs no keys)
 	@$(BIN)/python -m tools.demo $(ARGS)
+
+wire: setup ## Play the wire of tools/demo/README.md (ARGS=--write renews it there)
+	@$(BIN)/python -m tools.demo.wire $(ARGS)
 
 lock: setup ## Pin the newest versions of the Python packages in tools/requirements*.lock
 	@$(PYTHON3) tools/toolchain.py --lock
