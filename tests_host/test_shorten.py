@@ -106,6 +106,12 @@ def test_names_of_the_files_that_come_first_get_the_free_words() -> None:
     assert words[()]["used"] < words[()]["resident"] and words["b/",]["resident"] < words["b/",]["used"]
 
 
+def test_what_stands_in_most_files_gets_the_word_that_is_cheapest_in_a_file() -> None:
+    many = {f"a/{n}.py": "def common():\n    return 1\n" for n in range(3)}
+    texts = {"a/0rare.py": "def used():\n    return 1\n\n\n" + "used()\n" * 9, **many}
+    assert Program(texts, STOCK).public == {"common": "append", "used": "mktime"}
+
+
 def test_same_sources_same_names() -> None:
     assert program().public == program().public
     assert program().listing() == "".join(
@@ -114,7 +120,8 @@ def test_same_sources_same_names() -> None:
 
 
 def test_words_come_from_the_interpreter() -> None:
-    stock = Stock.of(ROOT / ".venv" / "stubs", interpreter(64))
+    stock = Stock.of(ROOT / ".venv" / "stubs", interpreter(64), lambda words: [-len(word) for word in words])
+    assert list(stock.words) == sorted(stock.words, key=lambda word: (-len(word), word))
     assert {"ValueError", "append", "bytearray"} <= set(stock.words) and "first_word_is_new" not in stock.words
     assert {"PULL_UP", "idf_heap_info"} <= stock.names and "idf_heap_info" not in stock.words  # only on the device
 

