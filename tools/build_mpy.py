@@ -3,7 +3,8 @@
 firmware/, lib/ and boards/BOARD/ appear in the output folder under the same names, but the modules that stay in RAM are
 one there, firmware/resident.mpy (see link.py). Only what changed is compiled again; what has no source any more is
 removed. Names are replaced by words that cost no RAM on the way (see shorten.py; names.txt in the output folder has the
-list). manifest.json there says what belongs on a board (see manifest.py). The result depends on the sources, the tools
+list), and short texts of cold modules by such that are no names (see fleeting.py). manifest.json there says what
+belongs on a board (see manifest.py). The result depends on the sources, the tools
 of `make setup` and the options alone. Two builds may run at the same time.
 """
 
@@ -25,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tools import manifest
+from tools.fleeting import fleeting
 from tools.link import PATH as JOINED
 from tools.link import LinkError, link
 from tools.reach import ENTRIES, module_name, reachable
@@ -120,7 +122,10 @@ def _renamed(texts: dict[str, str], joined: bool) -> tuple[dict[str, str], str]:
         except LinkError as exc:
             raise BuildError(str(exc)) from None
     program = Program(texts, _stock(), (JOINED, "lib/"))  # what stays in RAM, what sessions load, and then the rest
-    return {path: program.rename(path) for path in texts}, program.listing()
+    texts = {path: program.rename(path) for path in texts}
+    if joined:
+        texts = fleeting(texts, {path: module_name(Path(path)) for path in texts}, _stock().words)
+    return texts, program.listing()
 
 
 def _compiler_version() -> str:
