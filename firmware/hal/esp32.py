@@ -15,6 +15,7 @@ _QUIET_MS = const(50)  # an input counts as released after it has been so for th
 _STALE_MS = const(1000)  # an input scan older than this: no watchdog feed
 _BLINK_SCANS = const(50)  # 250 ms on, 250 ms off
 _WATCHDOG_MS = const(8000)
+_LIVED_MS = const(60_000)  # a crash sooner than this after the start may well come again at once
 _SERVICE_MS = const(600_000)  # after Ctrl-C: time to work at the REPL, then the board starts again
 _INTERRUPTED = const(130)
 _SYSTEM = "hal.esp32_system"
@@ -229,15 +230,19 @@ class Hal:
         cold(_SYSTEM).ignore_interrupt()
 
     def ended(self, status):
-        """The program has ended although nobody asked for a reset: start again, or after Ctrl-C (130) leave the REPL
-        to who sits there, for 10 minutes: the watchdog cannot be stopped, but made to wait.
+        """The program has ended although nobody asked for a reset: start again. After a crash (1) in the first minute
+        only 30 s later, so that a crash at every start wears no flash and leaves time for Ctrl-C. After Ctrl-C (130)
+        the REPL is left to who sits there, for 10 minutes: the watchdog cannot be stopped, but made to wait.
         """
         self.close()
-        if status != _INTERRUPTED:
-            self.reset(True)
-        cold(_SYSTEM).allow_interrupt()
+        system = cold(_SYSTEM)
+        if not status or (status != _INTERRUPTED and self._clock.uptime_ms() >= _LIVED_MS):
+            system.reset(True)
+        system.allow_interrupt()
         if self._watchdog is not None:
             self._watchdog = machine.WDT(timeout=_SERVICE_MS)
+        if status != _INTERRUPTED:
+            system.give_up(30)
 
     def reset(self, hard):
         self.close()

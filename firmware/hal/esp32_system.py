@@ -94,6 +94,7 @@ def allow_interrupt():
 
 def give_up(wait_s):
     """The program cannot start: wait, so that the reason can be read and Ctrl-C leads to the REPL, then try again."""
+    print("The program has failed; again in %d s, Ctrl-C: REPL" % wait_s)
     time.sleep(wait_s)
     reset(True)
 

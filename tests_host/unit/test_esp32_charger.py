@@ -334,6 +334,36 @@ def test_a_program_that_cannot_be_built_waits_and_tries_again():
     assert CHIP.driven.get(CONTACTOR, 0) == 0
 
 
+def test_a_crash_soon_after_the_start_waits_before_it_starts_again():
+    from hal import esp32_system
+
+    for uptime_ms, expected in ((0, [30]), (59_999, [30]), (60_000, []), (2_000_000_000, [])):
+        CHIP.__init__()
+        waits = []
+
+        def crashed(app, hal, log):
+            hal.feed_watchdog()
+            hal.output("contactor", 1, True)
+            log.error("main", ValueError("a bug"))
+            hal._clock.uptime_ms = lambda: uptime_ms
+            esp32_system.time = FakeSleep(waits)
+            return 1
+
+        device.DATA, device.FACTORY = folder + "/data", folder + "/factory.json"
+        serve, main.serve = main.serve, crashed
+        sleep = esp32_system.time
+        try:
+            main.main([])
+            raise AssertionError("not started again")
+        except fake_esp32.Reset:
+            pass
+        finally:
+            main.serve, esp32_system.time = serve, sleep
+        assert waits == expected and CHIP.resets == ["hard"] and CHIP.driven[CONTACTOR] == 0, uptime_ms
+        # the watchdog must not end the wait
+        assert CHIP.watchdogs == ([8000, 600_000] if expected else [8000])
+
+
 class FakeSleep:
     """The module time, as far as give_up() uses it."""
 
