@@ -41,8 +41,9 @@ def main() -> int:
     if not INTERPRETER.exists():
         print("MicroPython is missing: run `make setup`", file=sys.stderr)
         return 1
-    chip = Chip(options.chip, options.micropython, blocks=options.blocks, heap=options.heap, hardware=options.hardware)
-    board = VirtualBoard(options.folder, chip)
+    hardware = options.hardware and options.hardware.resolve()  # the interpreter runs in another folder
+    chip = Chip(options.chip, options.micropython, blocks=options.blocks, heap=options.heap, hardware=hardware)
+    board = VirtualBoard(options.folder.resolve(), chip)
     write = options.cut_at_write or options.pull_at_write
     board.faults = Faults(write, "power" if options.cut_at_write else "cable", options.pull_at_byte)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
