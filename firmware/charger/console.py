@@ -5,6 +5,7 @@ nothing for 10 minutes. Commands are cold modules in charger/commands.
 """
 
 import asyncio
+import gc
 
 from cold import cold
 from micropython import const
@@ -12,11 +13,25 @@ from micropython import const
 _IDLE_MS = const(600_000)  # nobody types for this long: the console closes
 _AGAIN_MS = const(2000)  # after a failure
 _READ = const(64)
+_TRIES = const(4)
+_TRY_MS = const(40)
+_LOOK_MS = const(2000)
+_SCARCE_MS = const(8000)  # so long may nobody type while less than ...
+_PLENTY = const(18_000)  # ... this many bytes are free: a session needs them
+_RESERVE = const(8000)  # less: the console closes at once, and does not open
 _CTRL_C = const(3)
 
+_LINE = const(1)  # of console_line
+_CANCEL = const(2)
+_END = const(3)
+_TAB = const(4)
 
-class Quit(Exception):
-    """The person leaves, or the terminal is gone."""
+_HIDING = ("set", "imp", "log", "pin")  # beginnings of commands whose arguments may be secret
+_FULL = "There is too little memory for this now; when no session runs there is more."
+
+
+class Quit(BaseException):
+    """The person leaves, or the terminal is gone. No Exception: it passes whatever a command catches."""
 
 
 def start(app):
@@ -40,6 +55,10 @@ async def _serve(app, keys):
             keys = None  # with its input the console ends for good
     except Quit:
         pass
+    except MemoryError:
+        if terminal is not None:
+            await terminal.write(_FULL + "\r\n")
+        await asyncio.sleep_ms(_AGAIN_MS)
     except Exception as exc:  # noqa: BLE001 - a failure of the console is its own: charging goes on
         log.error("console", exc)
         await asyncio.sleep_ms(_AGAIN_MS)
@@ -53,23 +72,29 @@ async def _serve(app, keys):
 class Console:
     """What commands work with: app, `say` and `ask`, `key`, `staged`.
 
+    The line editor is in memory only while it deals with what was typed.
+
     staged -- {setting: value, None: back to the factory's}, checked and not yet saved
     trusted -- the PIN was given, or there is none
+    blank -- the last Ctrl-C came on an empty line
     first -- byte with which they came
     """
 
     def __init__(self, app, terminal, first):
         self.app = app
         self.staged = {}
-        self.trusted = False
+        self.trusted = self.blank = False
         self.terminal = terminal
-        self._open_names = []  # settings that are not secret: what was typed lately
-        self._line = cold("charger.console_line").Line(self._hides)
+        self.known = []  # settings that are no secrets: what was typed lately
+        self._kept = None  # of the line editor
         self._buf = bytearray(_READ)
         self._buf[0] = first
         self._at, self._end = 0, 1
 
     async def run(self):
+        if not self.has_room():
+            await self.say(_FULL)
+            return
         self.trusted = cold("charger.commands.pin").is_open(self.app)
         first = self._buf[0]
         if first == 13 or first == 10:
@@ -81,16 +106,31 @@ class Console:
             if text is None:
                 self.interrupted()
             elif text.strip():
-                await self._execute(text)
+                try:
+                    for _ in range(_TRIES):
+                        if self.has_room():
+                            break
+                        await asyncio.sleep_ms(_TRY_MS)  # a message is being dealt with
+                    if not self.has_room():
+                        raise MemoryError
+                    await cold("charger.console_run").execute(self, text)
+                except MemoryError:
+                    await self.say(_FULL)
 
     def interrupted(self):
         """Ctrl-C on an empty line of a device leads to the REPL, as mpremote expects, if that is allowed anyway."""
-        if not self._line.text and self.terminal.is_device and self.trusted and self.is_idle():
+        if self.blank and self.terminal.is_device and self.trusted and self.is_idle():
             raise KeyboardInterrupt
 
     def is_idle(self):
         """No session and no power."""
         return not any([outlet.connector.transaction or outlet.gate.may_flow() for outlet in self.app.outlets])
+
+    def has_room(self, size=_RESERVE):
+        """Is so much memory free beside what the console has?"""
+        if gc.mem_free() < size:
+            gc.collect()
+        return gc.mem_free() >= size
 
     # -- for commands
 
@@ -105,29 +145,70 @@ class Console:
 
     async def ask(self, prompt, hidden=False):
         """A line that is typed, or None after Ctrl-C or when it was spoilt. Quit: nobody is there any more."""
-        module, line = cold("charger.console_line"), self._line
-        line_event, cancel, end, tab = module.LINE, module.CANCEL, module.END, module.TAB
-        del module
-        line.begin(prompt, hidden)
+        shown = self._begin(prompt, hidden)
         while True:
-            await self.terminal.write(line.output())
+            await self.terminal.write(shown)
             if self._at == self._end:
-                await self._fill(_IDLE_MS)
-            self._at, event = line.feed(self._buf, self._at, self._end)
-            if event == tab:
-                await self._complete(line)
-            elif event:
-                await self.terminal.write(line.output())
-                if event == end:
-                    await self.leave()
-                if event == cancel:
-                    return None
-                if event == line_event:
-                    if not line.spoilt:
-                        return line.text
-                    await self.say("Not taken: %s." % line.spoilt)
-                    line.text = "?"  # it was no empty line
-                    return None
+                await self._wait()
+            shown, event, text, spoilt = self._edit()
+            if not event:
+                continue
+            await self.terminal.write(shown)
+            if event == _TAB:
+                shown = self._complete()
+                continue
+            if event == _END:
+                await self.leave()
+            if spoilt:
+                await self.say("Not taken: %s." % spoilt)
+            self.blank = event == _CANCEL and not text
+            return text if event == _LINE and not spoilt else None
+
+    async def _wait(self):
+        """For a key. Who types nothing has gone; and where memory is scarce a session has the better right to it."""
+        for waited in range(0, _IDLE_MS, _LOOK_MS):
+            try:
+                await self._fill(_LOOK_MS)
+                return
+            except asyncio.TimeoutError:
+                pass
+            if not self.has_room(_RESERVE if waited < _SCARCE_MS else _PLENTY):
+                await self.say()
+                await self.leave(": a session needs the memory. A key opens it again")
+        await self.say()
+        await self.leave(": nobody has typed for 10 minutes")
+
+    # The line editor: no coroutines, so nothing of it stays in memory when they return. Each returns what to show.
+
+    def _begin(self, prompt, hidden):
+        line = self._editor()
+        line.begin(prompt, hidden)
+        return self._put_away(line)
+
+    def _edit(self):
+        """Goes on with what was typed; and (event or 0, the line, why not to take it)."""
+        line = self._editor()
+        self._at, event = line.feed(self._buf, self._at, self._end)
+        return self._put_away(line), event, line.text, line.spoilt
+
+    def _complete(self):
+        line = self._editor()
+        try:
+            line.complete(cold("charger.commands.table").candidates(line.text[: line.at]))
+        except MemoryError:
+            pass
+        return self._put_away(line)
+
+    def _editor(self):
+        return cold("charger.console_line").Line(self._hides, self._kept)
+
+    def _put_away(self, line):
+        shown = line.output()
+        self._kept = line.keep()
+        return shown
+
+    def _hides(self, text):
+        return cold("charger.console_run").hides(self, text) if text.lstrip()[:3] in _HIDING else None
 
     async def sure(self, question):
         """Has the person typed "yes"?"""
@@ -144,63 +225,7 @@ class Console:
         return True
 
     async def _fill(self, wait_ms):
-        try:
-            n = await asyncio.wait_for_ms(self.terminal.readinto(self._buf), wait_ms)
-        except asyncio.TimeoutError:
-            if wait_ms < _IDLE_MS:
-                raise
-            await self.say()
-            await self.leave(": nobody has typed for 10 minutes")
+        n = await asyncio.wait_for_ms(self.terminal.readinto(self._buf), wait_ms)
         if not n:
             raise Quit
         self._at, self._end = 0, n
-
-    async def _complete(self, line):
-        try:
-            words = line.complete(cold("charger.commands.table").candidates(line.text[: line.at]))
-        except MemoryError:
-            words = []
-        if words:
-            await self.terminal.write("\r\n" + "  ".join(words) + "\r\n")
-            line.show()
-
-    async def _execute(self, text):
-        try:
-            table = cold("charger.commands.table")
-            path, number, changes = table.find(text)
-            del table
-            if changes and not self.trusted and not await cold("charger.commands.pin").unlock(self):
-                return
-            await cold(path).COMMANDS[number](self, text.strip().partition(" ")[2].strip())
-        except (ValueError, KeyError) as exc:  # what was typed makes no sense
-            await self.say("%s" % (exc.args[0] if exc.args else "no"))
-        except MemoryError:
-            await self.say("Not enough memory for this now. Try again when no session runs.")
-        except (Quit, OSError) as exc:
-            if isinstance(exc, Quit):
-                raise
-            await self.say("Failed: error %s." % exc.errno)
-        except Exception as exc:  # noqa: BLE001 - a command's failure is no reason to leave
-            self.app.log.error("console", exc)
-            await self.say("This command failed: %s." % type(exc).__name__)
-
-    def _hides(self, text):
-        """Index from which on a line must not be seen: values, unless they are surely no secrets."""
-        word, _, rest = text.lstrip().partition(" ")
-        start = len(text) - len(rest)
-        if word in ("import", "login", "pin"):
-            return start
-        if word != "set":
-            return None
-        name, blank, _ = rest.lstrip().partition(" ")
-        if not blank:
-            return None
-        if name not in self._open_names:
-            try:
-                hidden = cold("charger.commands.table").is_hidden(name)
-            except MemoryError:
-                hidden = True  # who knows
-            if hidden:
-                return len(text) - len(rest.lstrip()) + len(name) + 1
-            self._open_names = self._open_names[-3:] + [name]
-        return None

@@ -24,22 +24,25 @@ _KEYS = {"A": 16, "B": 14, "C": 6, "D": 2, "H": 1, "F": 5, "1~": 1, "7~": 1, "4~
 class Line:
     """hides -- callable(text) -> index from which on a text must not be seen, or None: all of it may be
 
+    kept -- what keep() of another one gave, to go on with it; None: a first one
     prompt, hidden -- set by begin(); text, at -- the line and the place of the cursor
     spoilt -- "" or why the line must not be run
     """
 
-    def __init__(self, hides):
-        self.text = self.prompt = self.spoilt = ""
-        self.at = 0
-        self.hidden = False
-        self.history = []
+    def __init__(self, hides, kept=None):
         self._hides = hides
-        self._place = 0  # in the history, from its end; 0: the line itself
-        self._draft = ""  # that line, while another one is looked at
-        self._escape = None  # an escape sequence so far
-        self._after_cr = False
-        self._secret = False  # something of it was hidden
         self._out = ""
+        first = kept[0] if kept else ("", "", "", 0, False, [])
+        self.text, self.prompt, self.spoilt, self.at, self.hidden, self.history = first
+        # place in the history, from its end, 0: the line itself; that line, while another one is looked at; an escape
+        # sequence so far; the last key was CR; something of it was hidden
+        more = kept[1] if kept else (0, "", None, False, False)
+        self._place, self._draft, self._escape, self._after_cr, self._secret = more
+
+    def keep(self):
+        """What goes on another time: see `kept`. Nothing may be left in output()."""
+        public = self.text, self.prompt, self.spoilt, self.at, self.hidden, self.history
+        return public, (self._place, self._draft, self._escape, self._after_cr, self._secret)
 
     def begin(self, prompt, hidden=False):
         """Start a new line. hidden -- show stars, keep nothing of it."""
@@ -209,16 +212,18 @@ class Line:
             self._out += "\x1b[%dD" % back
 
     def complete(self, words):
-        """Tab: words -- what may stand at the cursor, in full. Inserts what is certain; returns the choice, if any."""
+        """Tab: words -- what may stand at the cursor, in full. Inserts what is certain, or shows the choice."""
         begun = self.text[: self.at]
         begun = begun[begun.rfind(" ") + 1 :]
         words = [word for word in words if word.startswith(begun)]
         if not words:
             self._out += _BELL
-            return []
+            return
         common = words[0]
         for word in words[1:]:
             while not word.startswith(common):
                 common = common[:-1]
         self._insert(common[len(begun) :] + (" " if len(words) == 1 else ""))
-        return words if len(words) > 1 and common == begun else []
+        if len(words) > 1 and common == begun:
+            self._out += "\r\n%s\r\n" % "  ".join(words)
+            self.show()

@@ -7,13 +7,10 @@ import asyncio
 import select
 import sys
 
+from cold import cold
 from micropython import const
 
-_STDIN = const(0)
-_STDERR = const(2)
-_INPUT_FLAGS = const(0)  # places in termios.tcgetattr(); the output's stay, for the log
-_LOCAL_FLAGS = const(3)
-_NOW = const(0)  # TCSANOW
+_SYSTEM = "hal.unix_system"
 _CHUNK = const(64)  # bytes until others get their turn
 _PACE_MS = const(6)  # of a chunk at 115,200 bit/s: the port's write waits for the line
 _LOOK_MS = const(10)
@@ -37,23 +34,7 @@ class Terminal:
         self._mode = None  # of a computer's terminal, to be put back
         if streams is not None:
             streams.append(self)
-            self._make_raw()
-
-    def _make_raw(self):
-        termios = __import__("termios")  # of the unix port alone
-        try:
-            mode = termios.tcgetattr(_STDIN)
-            raw = termios.tcgetattr(_STDIN)
-            raw[_INPUT_FLAGS] = raw[_LOCAL_FLAGS] = 0  # not setraw(): that throws away what was typed before
-            termios.tcsetattr(_STDIN, _NOW, raw)
-            self._mode = mode
-        except OSError:
-            pass  # a pipe
-        try:
-            termios.tcgetattr(_STDERR)
-            self.is_shared = True
-        except OSError:
-            pass
+            self._mode, self.is_shared = cold(_SYSTEM).make_raw()
 
     async def readinto(self, buf):
         """Bytes read into buf, 0 at the end. One reader."""
@@ -90,7 +71,7 @@ class Terminal:
         self._open = False
         mode, self._mode = self._mode, None
         if mode is not None:
-            __import__("termios").tcsetattr(_STDIN, _NOW, mode)
+            cold(_SYSTEM).put_back(mode)
         streams, self._streams = self._streams, None
         if streams is not None and self in streams:
             streams.remove(self)

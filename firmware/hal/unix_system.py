@@ -18,6 +18,11 @@ _SIGINT = const(2)
 _SIGTERM = const(15)
 _EXIT_SOFT = const(64)
 _EXIT_HARD = const(65)
+_STDIN = const(0)
+_STDERR = const(2)
+_INPUT_FLAGS = const(0)  # places in termios.tcgetattr(); the output's stay, for the log
+_LOCAL_FLAGS = const(3)
+_NOW = const(0)  # TCSANOW
 
 
 async def open_stream(spec, streams, tcp):
@@ -94,6 +99,26 @@ def keys():
     poll = select.poll()
     poll.register(sys.stdin, select.POLLIN)
     return poll
+
+
+def make_raw():
+    """Let every key come as it is typed: (the mode from before, or None for a pipe; is the log on the same screen?)."""
+    termios = __import__("termios")
+    mode = None
+    try:
+        mode = termios.tcgetattr(_STDIN)
+        raw = termios.tcgetattr(_STDIN)
+        raw[_INPUT_FLAGS] = raw[_LOCAL_FLAGS] = 0  # not setraw(): that throws away what was typed before
+        termios.tcsetattr(_STDIN, _NOW, raw)
+        termios.tcgetattr(_STDERR)
+        return mode, True
+    except OSError:
+        return mode, False
+
+
+def put_back(mode):
+    """The terminal as it was before make_raw()."""
+    __import__("termios").tcsetattr(_STDIN, _NOW, mode)
 
 
 def unique_id(data_dir):

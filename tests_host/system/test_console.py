@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from tests_host.conftest import interpreter
 from tests_host.system.person import DEADLINE_S, Desk, Person
 from tests_host.system.rig import IDENTITY, Rig, system_test
+from tools.build_mpy import build
 from tools.csms import SILENCE
 from tools.demo.firmware import ROOT
 from tools.transcript import Session
@@ -373,6 +375,27 @@ async def terminal_shared_with_the_log(path: Path) -> None:
         await person.come()
 
 
+async def small_heap(path: Path) -> None:
+    """With the memory of a device the console looks into a session, then leaves it the memory by itself."""
+    await asyncio.to_thread(build, ROOT, "sim", ROOT / "build" / "sim")
+    desk = Desk(bits=32, mpy=True)
+    async with Rig(path, program=desk, ocpp={"MeterValueSampleInterval": "1"}) as rig:
+        person = Person(desk)
+        await rig.plug(soc=50)
+        await rig.start_session()
+        await person.come()
+        await person.says("status", "Charging", "plugged in", "connected, Accepted")
+        await person.says("session", "transaction 1")
+        await person.says("log 3", "RUNNING")
+        await person.read("Closed: a session needs the memory")
+        await rig.expect("MeterValues", context="Sample.Periodic")
+        await rig.stop_session()
+        await rig.unplug()
+        rig.assert_session(Session(interval_s=1))
+        assert_sound(rig, person)
+        assert not [line for line in rig.firmware.lines if "MemoryError" in line]
+
+
 CASES: tuple[Case, ...] = (
     every_command_in_a_session,
     settings_are_changed,
@@ -382,11 +405,13 @@ CASES: tuple[Case, ...] = (
     doctor_names_the_layer,
     dead_letters,
     terminal_shared_with_the_log,
+    small_heap,
 )
 
 
 @system_test
 async def test_console(tmp_path: Path) -> None:
+    interpreter(32)
     results = await asyncio.gather(*(case(tmp_path / case.__name__) for case in CASES), return_exceptions=True)
     failed = [result for result in results if isinstance(result, BaseException)]
     if failed:

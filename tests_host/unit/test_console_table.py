@@ -1,6 +1,6 @@
 """The table of commands and the modules that carry them out."""
 
-from charger.commands import table
+from charger.commands import help, table
 
 
 def found(text):
@@ -8,6 +8,12 @@ def found(text):
         return table.find(text)
     except ValueError as exc:
         return str(exc)
+
+
+def test_every_command_has_its_help():
+    told = list(help.rows())
+    assert [row[0] for row in told] == [row[0] for row in table.rows()]
+    assert all([row[2] and row[2][-1] != "." for row in told])
 
 
 def test_every_command_has_its_place_in_its_module():

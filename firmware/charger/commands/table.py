@@ -20,41 +20,44 @@ _MODULES = (
 
 
 def rows():
-    """(name, module, needs the PIN, arguments, help) of each command; those of a module as in its COMMANDS."""
+    """(name, module, needs the PIN) of each command; those of a module in the order of its COMMANDS."""
     # Inside the function: a table of the module is one of names, which keep other names from being shortened.
-    lines = """
-help;help;;[COMMAND];what there is, or more about one command
-status;status;;;one screen: connectors, vehicle, power, central system, with the age of what was measured
-session;status;;;the running session of every connector
-meter;status;;;energy registers and what is measured at the terminals
-bms;devices;;;what the vehicle says
-power;devices;;;what the power module is told and says
-can;devices;;[ID] [SECONDS];shows the frames of both buses as they come; ID: hex digits that the identifier contains
-test;system;;[move];self-test: verdict and next step of every part; move: lights and lock, too
-log;system;;[N] [LEVEL] | follow [LEVEL];the last lines, or new ones until a key is pressed; LEVEL: I (all), W or E
-doctor;doctor;;;looks for what keeps this charger from its central system, step by step
-wifi;network;P;scan | join [NAME];networks in reach; stores name and password of one
-queue;queue;P;[list | export | resend N | drop N];messages that wait, and those that were given up
-show;config;;[PART];settings with value and source; PART: only names that contain it
-get;config;;NAME;one setting: value, source, range, meaning
-set;config;P;NAME [VALUE];changes a setting, for save; without a value it asks for it. Secrets are never shown
-unset;config;P;NAME;back to the factory's value, for save
-save;config;P;;keeps what was set; most of it counts from the next start
-revert;config;P;;forgets what was set and not saved
-export;config;;;all settings as one line of JSON, without secrets
-import;config;P;JSON;sets what such a line holds, for save; secrets may be in it
-factory-reset;config;P;;forgets all settings that were stored; asks first
-pin;pin;P;;sets, changes or removes the service PIN
-login;pin;;;asks for the PIN now
-logout;pin;;;the next change asks for the PIN again
-setup;setup;P;;the guided dialogue of the first start
-reboot;system;P;[hard];ends sessions in order and starts again; asks first
-python;system;P;;ends the charger's program, when no power flows; asks first. On a device: the MicroPython REPL
-exit;system;;;closes the console
+    lines = """\
+help;help;
+status;status;
+session;status;
+meter;status;
+bms;devices;
+power;devices;
+can;devices;
+test;system;
+log;system;
+doctor;doctor;
+wifi;network;P
+queue;queue;P
+show;config;
+get;config;
+set;config;P
+unset;config;P
+save;config;P
+revert;config;P
+export;config;
+import;config;P
+factory-reset;config;P
+pin;pin;P
+login;pin;
+logout;pin;
+setup;setup;P
+reboot;system;P
+python;system;P
+exit;system;
 """
-    for line in lines.strip().split("\n"):
-        name, module, marks, arguments, text = line.split(";", 4)
-        yield name, module, marks == "P", arguments, text
+    start = 0
+    while start < len(lines):  # no split(): a copy of all of it has no room in a session
+        end = lines.find("\n", start)
+        name, module, marks = lines[start:end].split(";")
+        yield name, module, marks == "P"
+        start = end + 1
 
 
 def find(text):
@@ -68,7 +71,7 @@ def find(text):
         raise ValueError("There is no such command; help lists them.")
     if len(found) > 1:
         raise ValueError("Unclear: " + ", ".join([row[0] for row in found]))
-    name, word, changes, _, _ = found[0]
+    name, word, changes = found[0]
     path = next(path for path in _MODULES if path.endswith(word))  # the build shortens them to that word
     return path, [row[0] for row in rows() if row[1] == word].index(name), changes
 
@@ -88,9 +91,9 @@ def candidates(begun):
         return ["true", "false"] if row[1] == "bool" else list(row[4]) if row[1] == "choice" else []
     if words[0] == "help" and len(words) == 2:
         return [row[0] for row in rows()]
-    for row in rows():
-        if row[0] == words[0] and len(words) == 2:
-            options = [part.strip().partition(" ")[0] for part in row[3].strip("[]").split("|")]
+    for name, arguments, _ in cold("charger.commands.help").rows():
+        if name == words[0] and len(words) == 2:
+            options = [part.strip().partition(" ")[0] for part in arguments.strip("[]").split("|")]
             return [word for word in options if word and word == word.lower()]
     return []
 
