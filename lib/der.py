@@ -10,7 +10,7 @@ _DNS = const(0x82)
 _IP = const(0x87)
 
 
-def _element(data, at, end):
+def element(data, at, end):
     """(tag, start, end) of the element at `at`; its content is data[start:end]. ValueError when it is not whole."""
     if at + 2 > end:
         raise ValueError("certificate: cut off")
@@ -32,41 +32,41 @@ def name_of(der):
 
     The star of a wildcard is replaced by a label it stands for. ValueError: it has none, or is no certificate.
     """
-    _, start, end = _element(der, 0, len(der))  # Certificate
-    _, at, end = _element(der, start, end)  # TBSCertificate
-    tag, _, stop = _element(der, at, end)
+    _, start, end = element(der, 0, len(der))  # Certificate
+    _, at, end = element(der, start, end)  # TBSCertificate
+    tag, _, stop = element(der, at, end)
     if tag == _VERSION:
         at = stop
     for _ in range(4):  # serialNumber, signature, issuer, validity
-        at = _element(der, at, end)[2]
-    _, subject, subject_end = _element(der, at, end)
-    at = _element(der, subject_end, end)[2]  # subjectPublicKeyInfo
+        at = element(der, at, end)[2]
+    _, subject, subject_end = element(der, at, end)
+    at = element(der, subject_end, end)[2]  # subjectPublicKeyInfo
     while at < end:
-        tag, start, at = _element(der, at, end)
+        tag, start, at = element(der, at, end)
         if tag == _EXTENSIONS:
             name = _alternative(der, start, at)
             if name:
                 return name
     place = der.find(_COMMON_NAME, subject, subject_end)
     if place >= 0:
-        _, start, stop = _element(der, place + len(_COMMON_NAME), subject_end)
+        _, start, stop = element(der, place + len(_COMMON_NAME), subject_end)
         return _label(str(der[start:stop], "utf-8"))
     raise ValueError("certificate: no name")
 
 
 def _alternative(der, at, end):
     """The first DNS name or address of the subjectAltName among the extensions, or None."""
-    _, at, end = _element(der, at, end)
+    _, at, end = element(der, at, end)
     while at < end:
-        _, start, at = _element(der, at, end)
+        _, start, at = element(der, at, end)
         if der[start : start + len(_ALT_NAME)] != _ALT_NAME:
             continue
-        _, value, stop = _element(der, start + len(_ALT_NAME), at)
+        _, value, stop = element(der, start + len(_ALT_NAME), at)
         if stop < at:  # that was `critical`
-            _, value, stop = _element(der, stop, at)
-        _, value, stop = _element(der, value, stop)
+            _, value, stop = element(der, stop, at)
+        _, value, stop = element(der, value, stop)
         while value < stop:
-            tag, start, value = _element(der, value, stop)
+            tag, start, value = element(der, value, stop)
             if tag == _DNS:
                 return _label(str(der[start:value], "utf-8"))
             if tag == _IP:

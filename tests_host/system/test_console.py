@@ -13,6 +13,7 @@ from tests_host.system.person import DEADLINE_S, Desk, Person
 from tests_host.system.rig import IDENTITY, Rig, system_test
 from tools.build_mpy import build
 from tools.csms import SILENCE
+from tools.csms.certificates import make_certificates
 from tools.demo.firmware import ROOT
 from tools.transcript import Session
 
@@ -125,6 +126,11 @@ async def every_command_in_a_session(path: Path) -> None:
         rig.assert_schemas()
         assert_sound(rig, person)
         print(f"slowest answer while charging: {person.slowest * 1000:.0f} ms")
+
+
+def make_folder(path: Path) -> Path:
+    path.mkdir(parents=True)
+    return path
 
 
 def desk_write(desk: Desk, data: bytes) -> None:
@@ -332,6 +338,43 @@ async def doctor_names_the_layer(path: Path) -> None:
         assert_sound(rig, person)
 
 
+async def certificates(path: Path) -> None:
+    """A pasted certificate is checked, kept, named in the settings, listed with its days, deleted after a question."""
+    desk = Desk()
+    made = await asyncio.to_thread(make_certificates, make_folder(path), "127.0.0.1", 30)
+    pem, other = made.ca_file.read_text(), made.certificate_file.read_text()
+
+    async def paste(text: str) -> str:
+        await person.type("cert paste\r")
+        await person.read("Ctrl-C leaves it[^\\n]*\n")
+        await person.type(text)
+        return await person.read()
+
+    async with Rig(path / "rig", program=desk) as rig:
+        person = Person(desk)
+        await person.come()
+        await person.says("cert", "0 certificates, not used")
+        assert "Nothing is changed" in await paste("-----BEGIN\r\x03")
+        assert "damaged" in await paste(pem[:200] + "\n-----END CERTIFICATE-----\n")
+        added = await paste(pem)
+        assert "bench authority, issued by itself" in added and "29 days left" in added and "ca_file is " in added
+        assert "already, as number 1" in await paste(pem.replace("\n", "\r"))
+        assert "127.0.0.1, issued by bench authority" in await paste(other.replace("\n", "\r\n"))
+        file = rig.data / "ca.pem"
+        assert file.read_text() == pem + other
+        await person.says("get ocpp.ca_file", "ca.pem", "stored")
+        await person.says("cert list", "2 certificates", "1 bench authority", "2 127.0.0.1")
+        await person.says("cert delete 3", "no certificate of this number")
+        await person.says("cert remove", "cert [list")
+        for answer, told in (("no", "Nothing is changed"), ("yes", "Deleted")):
+            await person.type("cert delete 1\r")
+            await person.read('Type "yes": ')
+            await person.type(answer + "\r")
+            assert told in await person.read()
+        assert file.read_text() == other
+        assert_sound(rig, person)
+
+
 async def dead_letters(path: Path) -> None:
     """A message that was given up is listed, exported, sent again, and dropped after a question."""
     desk = Desk()
@@ -403,6 +446,7 @@ CASES: tuple[Case, ...] = (
     secrets_stay_inside,
     first_commissioning,
     doctor_names_the_layer,
+    certificates,
     dead_letters,
     terminal_shared_with_the_log,
     small_heap,

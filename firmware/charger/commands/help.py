@@ -17,6 +17,7 @@ test;[move];self-test: verdict and next step of every part; move: lights and loc
 log;[N] [LEVEL] | follow [LEVEL];the last lines, or new ones until a key is pressed; LEVEL: I (all), W or E
 doctor;;looks for what keeps this charger from its central system, step by step
 wifi;scan | join [NAME];networks in reach; stores name and password of one
+cert;list | paste | delete N;certificates that wss:// trusts: subject, issuer, days left; takes a pasted one
 queue;[list | export | resend N | drop N];messages that wait, and those that were given up
 show;[PART];settings with value and source; PART: only names that contain it
 get;NAME;one setting: value, source, range, meaning

@@ -6,6 +6,7 @@ What changes something needs the PIN. Commands may be shortened as long as they 
 from cold import cold
 
 _MODULES = (
+    "charger.commands.cert",
     "charger.commands.config",
     "charger.commands.devices",
     "charger.commands.doctor",
@@ -34,6 +35,7 @@ test;system;
 log;system;
 doctor;doctor;
 wifi;network;P
+cert;cert;
 queue;queue;P
 show;config;
 get;config;
