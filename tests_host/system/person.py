@@ -45,13 +45,14 @@ class Desk(Firmware):
 
 
 class Person:
-    """Types, and reads. `seen` is everything that was ever on the screen; `slowest` the longest answer in seconds."""
+    """Types, and reads. `seen` is everything that was ever on the screen; `took` how long answers took, in seconds, by
+    the words of the command."""
 
     def __init__(self, desk: Desk) -> None:
         self._child = fdpexpect.fdspawn(desk.ends[0], timeout=DEADLINE_S, encoding="utf-8", codec_errors="replace")
         self._screen: list[str] = []
         self._child.logfile_read = self
-        self.slowest = 0.0
+        self.took: dict[str, float] = {}
 
     def write(self, text: str) -> None:
         """For pexpect: what came."""
@@ -95,7 +96,7 @@ class Person:
         began = time.monotonic()
         await self.type(text + "\r")
         answer = await self.read(until)
-        self.slowest = max(self.slowest, time.monotonic() - began)
+        self.took[text] = max(self.took.get(text, 0.0), time.monotonic() - began)
         return answer.partition("\n")[2]
 
     async def says(self, text: str, *parts: str) -> str:
