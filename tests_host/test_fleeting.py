@@ -69,6 +69,11 @@ def test_same_meaning_and_lines() -> None:
     assert "'kind <>    '[:7]" in made["lib/kinds/small.py"]
 
 
+def test_modules_that_are_loaded_inside_each_other_stay_as_they_are() -> None:
+    texts = {"lib/warm.py": 'cold("inbound")\n', "lib/inbound.py": KIND}
+    assert fleeting(texts, {"lib/warm.py": "warm", "lib/inbound.py": "inbound"}, ()) == texts
+
+
 def test_a_longer_text_is_no_name(tmp_path: Path) -> None:
     """What the compiler and the port make of it."""
     counts = []

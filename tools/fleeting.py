@@ -19,13 +19,18 @@ _NAMED = 10  # characters up to which mpy-cross makes a name of a text
 _LOOKUPS = ("cold", "__import__", "getattr", "hasattr", "setattr", "const")  # what they are given becomes a name anyway
 
 
+# Loaded inside each other while a CALL of the central system is answered: room at that moment counts more than names,
+# and a text that is none needs 37 bytes of it.
+NESTED = ("lib/inbound", "lib/rpc", "lib/ocpp16/profiles/", "lib/charging", "lib/journal", "lib/session", "lib/schema")
+
+
 def fleeting(texts: Mapping[str, str], names_of: Mapping[str, str], words: Collection[str]) -> dict[str, str]:
     """The same sources (path -> text), short texts of cold modules rewritten. Line breaks stay where they are.
 
     names_of: path -> the name a module is imported by; words: texts that are names of the port.
     """
     trees = {path: ast.parse(text) for path, text in texts.items()}
-    cold = set(_cold(trees, names_of))
+    cold = {path for path in _cold(trees, names_of) if not path.startswith(NESTED)}
     taken = set(words) | {name for text in texts.values() for name in _names(text)}
     taken |= {part for name in names_of.values() for part in (name, *name.split("."))}
     taken |= {value for path in trees.keys() - cold for _, value in _short(trees[path])}
