@@ -19,6 +19,7 @@ class App:
     hal -- see hal/README.md
     outlets -- list of Outlet; buses -- list of (name, controller, outlet); registers -- list of (Register, outlet)
     cp -- ChargePoint; vendor -- VendorMessages; online -- there is a central system
+    board -- its name; restarts -- of each service, by name
     """
 
     def __init__(self, hal, clock, log):
@@ -28,7 +29,7 @@ class App:
         self.outlets = []
         self.buses = []
         self.registers = []
-        self.cp = self.vendor = None
+        self.cp = self.vendor = self.restarts = self.board = None
         self.online = False
         self._reset = None  # hard?, once asked for
         hal.on_input = self._input
@@ -41,6 +42,7 @@ class App:
         Returns None, or whether the reset that was asked for is a hard one.
         """
         supervisor = Supervisor(self.clock, self.log, self.make_safe)
+        self.restarts = supervisor.restarts
         cold(_SERVICES).start(self, supervisor.start)
         while self._reset is None and not self.hal.is_terminating():
             try:

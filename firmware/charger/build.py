@@ -54,6 +54,7 @@ def fill(app, board, settings, ocpp_defaults):
     crashed = app.hal.reset_cause() == "watchdog"
     cp.restore("Reboot" if crashed else "PowerLoss", not crashed and get("vehicle.resume_after_power_loss"))
     app.online = bool(get("ocpp.url"))
+    app.board = board["name"]
     if board.get("reader"):
         cold("charger.build_device").add_reader(app, board["reader"])
 

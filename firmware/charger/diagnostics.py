@@ -1,74 +1,118 @@
-"""What diagnostics tell: the present, settings and keys that were changed, the log; no secrets. A cold module."""
+"""The snapshot for whoever looks for a fault: present, settings and keys that were changed, crashes, logs; no secrets.
+
+GetDiagnostics uploads it, the console's `diag` shows it. A cold module, line by line: RAM is scarce in a session. An
+upload goes through it more than once, and must find the same each time: the present and the log in RAM are put aside in
+a file while they are told first, and of the log on flash only so much is told as there was then.
+"""
+
+import os
 
 from cold import cold
 
-from .version import VERSION
-
 _HIDDEN = ("AuthorizationKey",)
+_SECRET = 1  # of settings_table
+_ASIDE = "/diagnostics.part"
 
 
-def collect(app, start, stop):
-    """(file name, source) of what happened from `start` to `stop` (Unix seconds, or None); see lib/ocpp16/README.md."""
-    now = app.clock.utc()
-    name = "".join([c if c.isdigit() or c.isalpha() or c in "-_." else "_" for c in app.cp.access.values[1]])
-    if now is not None:
-        name += "_" + cold("ocpp16.timestamp").format_utc(now).replace(":", "").replace("-", "")
-    head = "\n".join(_snapshot(app, now)) + "\n"
-    lines = [line for line in app.log.lines if _is_within(app.clock, line, start, stop)]
+def pieces(app, start=None, stop=None, aside=None):
+    """Yield the texts of one pass, of what happened from `start` to `stop` (Unix seconds, or None).
 
-    def source():
-        yield head
-        for text in _changed(app):
-            yield text + "\n"
-        yield "[log]\n"
-        for line in lines:
+    aside -- a list that is empty before the first pass, None: there is only one. Then: size of the file with the
+    present (-1: it could not be written), end of the newest file of the log
+    """
+
+    def fits(utc):
+        """Is a line of that time wanted? Also when its time is not known."""
+        return utc is None or not ((start is not None and utc < start) or (stop is not None and utc > stop))
+
+    for text in _present(app, fits) if aside is None else _same(app, fits, aside):
+        yield text
+    for line in _changed(app):
+        yield line + "\n"
+    read = cold("charger.event_read")
+    if aside and len(aside) == 1:
+        aside.append(read.size(app.hal.data_dir))
+    yield "[last crashes]\n"
+    for line in read.crashes(app):
+        yield line + "\n"
+    yield "[log on flash]\n"
+    for line in read.told(app, fits, aside and aside[1]):
+        yield line + "\n"
+
+
+def _same(app, fits, aside):
+    """As _present, the same each time."""
+    path = app.hal.data_dir + _ASIDE
+    file = None
+    size = 0
+    try:
+        if aside and os.stat(path)[6] == aside[0]:
+            with open(path) as file:
+                text = file.readline()
+                while text:
+                    yield text
+                    text = file.readline()
+            return
+        file = open(path, "w")
+    except OSError:  # full: then perhaps not the same, but something
+        pass
+    try:
+        for text in _present(app, fits):
+            if file is not None:
+                try:
+                    size += file.write(text)
+                except OSError:
+                    size = -1
+            yield text
+        aside[:1] = [size]
+    finally:
+        if file is not None:
+            file.close()
+
+
+def _present(app, fits):
+    """Texts about now, and the log in RAM."""
+    for part in cold("charger.counters").PARTS:
+        try:
+            for line in part(app):
+                yield line + "\n"
+        except Exception as exc:  # noqa: BLE001 - what is broken must not keep the rest from being told
+            yield "cannot tell: %s: %s\n" % (type(exc).__name__, exc)
+    part = None
+    yield "[log in memory]\n"
+    lines = app.log.lines
+    while lines:
+        line = lines.pop(0)
+        seconds = line.partition(".")[0]
+        if fits(app.clock.utc_at(int(seconds) * 1000) if seconds.isdigit() else None):
             yield line + "\n"
-
-    return name + ".txt", source
-
-
-def _snapshot(app, now):
-    """Lines about the present: they must not change while they are sent."""
-    cp = app.cp
-    yield "[charger]"
-    yield "version %s, up %d s, utc %s, reset cause %s" % (
-        VERSION,
-        app.clock.uptime_ms() // 1000,
-        "unknown" if now is None else cold("ocpp16.timestamp").format_utc(now),
-        app.hal.reset_cause(),
-    )
-    yield "identity %s, url %s" % (cp.access.values[1], cp.access.values[0])
-    yield "registration %s, %d messages wait, %d given up, %d thinned out" % (
-        cp.registration,
-        len(cp.outbox.tail) + len(cp.store.pending()),
-        cp.outbox.gave_up,
-        cp.outbox.thinned,
-    )
-    for outlet in app.outlets:
-        connector = outlet.connector
-        yield "connector %d: %s" % (outlet.number, " ".join([str(x) for x in connector.derive(app.clock.uptime_ms())]))
-    for name, bus, _ in app.buses:
-        yield "bus %s: %s" % (name, bus.counters())
-    yield "messages: %s; log lines lost: %d" % (cp.counters, app.log.dropped)
 
 
 def _changed(app):
     """Settings and configuration that differ from the defaults; no secrets."""
-    yield "[settings]"
+    yield "[changed settings]"
     try:
         stored = cold("charger.files").read_json(app.hal.data_dir + "/settings.json")
     except (OSError, ValueError):
         stored = {}
-    for name, value in stored.items():  # the schema would need 12 kB; all secrets are texts, so no text is told
-        yield "%s = %s" % (name, "(set)" if isinstance(value, str) else value)
+    names = _open_texts(stored)
+    for name, value in stored.items():
+        if isinstance(value, str):
+            value = cold("charger.counters").without_login(value) if name in names else "(set)"
+        yield "setting %s = %s" % (name, value)
+    stored = None
     yield "[configuration]"
     for name, text in app.cp.config.texts.items():
         if name not in _HIDDEN:
-            yield "%s = %s" % (name, text)
+            yield "key %s = %s" % (name, text)
 
 
-def _is_within(clock, line, start, stop):
-    """Was this line of the log written in that time? Also when its time is not known."""
-    seconds = line.partition(".")[0]
-    utc = clock.utc_at(int(seconds) * 1000) if seconds.isdigit() else None
-    return utc is None or not ((start is not None and utc < start) or (stop is not None and utc > stop))
+def _open_texts(stored):
+    """Names of stored texts that the schema knows and does not call secret. Without the memory for it: none."""
+    names = [name for name, value in stored.items() if isinstance(value, str)]
+    if not names:
+        return names
+    try:
+        return [row[0] for row in cold("charger.settings_table").rows() if row[0] in names and not row[5] & _SECRET]
+    except MemoryError:
+        return []

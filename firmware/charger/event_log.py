@@ -26,7 +26,7 @@ from micropython import const
 from .version import VERSION
 
 _SEGMENT = const(8192)  # bytes of a file
-_LONGEST = const(631)  # bytes of a line
+_LONGEST = const(191)  # bytes of a line: reading it needs that much in one piece
 _BYTE_MS = const(440)
 _LEAST_MS = const(10_000)
 _AGAIN_MS = const(600_000)  # after a failure: the file system may be full for long
@@ -118,9 +118,9 @@ def append(folder, lines):
         size = 0
     data = b"\n"
     for text in lines:
-        data += line(text.replace("\n", " ").encode()[:_LONGEST])
+        data += _line(text.replace("\n", " ").encode()[:_LONGEST])
     if size + len(data) > _SEGMENT:
-        data = line(b"= %d %d" % cold("charger.event_read").worn(folder)) + data
+        data = _line(b"= %d %d" % cold("charger.event_read").worn(folder)) + data
         os.rename(path, folder + "/log-events-old.txt")
     _put(path, "ab", data)
     return len(data)
@@ -132,8 +132,7 @@ def _put(path, mode, data):
             raise OSError(28)  # ENOSPC
 
 
-def line(text):
-    """A line as it is in the file. text -- bytes"""
+def _line(text):
     return text + b"  [%04x]\n" % (binascii.crc32(text) & 0xFFFF)
 
 

@@ -1,5 +1,6 @@
 """Reading what event_log keeps on flash; the form of the files is told there. A cold module."""
 
+import binascii
 import os
 
 from cold import cold
@@ -7,9 +8,9 @@ from micropython import const
 
 _FOLDER_NEW = "%s/log-events-new.txt"
 _FOLDER_OLD = "%s/log-events-old.txt"
-_LINE = const(640)  # bytes of a line with its checksum,
+_LINE = const(200)  # bytes of a line with its checksum,
 _TAIL = const(9)  # of them the checksum's
-_TRACE = const(640)
+_TRACED = const(120)  # bytes of a line of a traceback
 _HEAD = const(80)
 
 
@@ -32,10 +33,18 @@ def worn(folder):
     return total, batches
 
 
-def lines(folder):
-    """Yield the lines that are whole, texts, the oldest first."""
-    for path in (_FOLDER_OLD % folder, _FOLDER_NEW % folder):
-        for text in _texts(path):
+def size(folder):
+    """Where the newest file ends now."""
+    try:
+        return os.stat(_FOLDER_NEW % folder)[6]
+    except OSError:
+        return 0
+
+
+def lines(folder, end=None):
+    """Yield the lines that are whole, texts, the oldest first. end -- of the newest file, only so many bytes."""
+    for file in (_FOLDER_OLD, _FOLDER_NEW):
+        for text in _texts(file % folder, end if file is _FOLDER_NEW else None):
             if text and text[:2] != b"= ":
                 try:
                     yield str(text, "utf-8")
@@ -43,20 +52,21 @@ def lines(folder):
                     yield _plain(text)
 
 
-def _texts(path):
+def _texts(path, end=None):
     """Yield the text of each sound line, bytes; b"" for an empty one. Nothing of a file that is not there."""
-    signed = cold("charger.event_log").line
     try:
         f = open(path, "rb")
     except OSError:
         return
     with f:
-        while True:
+        while end is None or end > 0:
             line = f.readline(_LINE + 1)
             if not line:
                 return
+            if end is not None:
+                end -= len(line)
             text = line[:-_TAIL] if len(line) > _TAIL else b""
-            if line == b"\n" or (text and line == signed(text)):
+            if line == b"\n" or (text and line[-_TAIL:] == b"  [%04x]\n" % (binascii.crc32(text) & 0xFFFF)):
                 yield text
 
 
@@ -64,15 +74,15 @@ def _plain(text):
     return "".join([chr(byte) if 32 <= byte < 127 else "?" for byte in text])
 
 
-def told(app, fits):
+def told(app, fits, end=None):
     """Yield the kept lines for people, with their times.
 
-    fits(Unix seconds or None) -- is a line of that time wanted?
+    fits(Unix seconds or None) -- is a line of that time wanted? end -- see lines
     """
     utc = began = None
     stamp = ""
-    for line in lines(app.hal.data_dir):
-        if line[:4] == "#at ":
+    for line in lines(app.hal.data_dir, end):
+        if ord(line[0]) == 35:  # "#"
             _, boot, began, utc = [int(word) if word.isdigit() else 0 for word in line.split(" ")]
             when = cold("ocpp16.timestamp").format_utc(utc) if utc else "an unknown time"
             stamp = "-- boot %d, %s at %d s" % (boot, when, began)
@@ -97,10 +107,11 @@ def crashes(app):
         yield "in %s, %d times, last in boot %d at %d s, %s" % (row[6], row[1], row[3], row[4], when)
         try:
             with open(path, "rb") as f:
-                f.readline(_HEAD)
-                for line in f.read(_TRACE).split(b"\n"):
-                    if line:
-                        yield "    " + _plain(line)
+                line = f.readline(_HEAD)
+                while line:
+                    line = f.readline(_TRACED)
+                    if line.strip():
+                        yield "  traceback| " + _plain(line.rstrip())
         except OSError:
             pass
 
@@ -111,5 +122,5 @@ def reason(app):
     for line in crashes(app):
         if text and line[0] != " ":
             break
-        text = line.strip()
+        text = line.partition("| ")[2]
     return text

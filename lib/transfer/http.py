@@ -85,7 +85,11 @@ async def _head(pipe):
 
 
 async def _text(pipe):
-    return "".join([chr(byte) if 32 <= byte < 127 else "?" for byte in await pipe.line()])
+    data = bytearray(await pipe.line())
+    for i, byte in enumerate(data):
+        if not 32 <= byte < 127:
+            data[i] = 63  # a question mark
+    return str(data, "ascii")
 
 
 def number(text, base=10):

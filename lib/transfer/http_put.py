@@ -1,11 +1,16 @@
 """Bringing a file to an HTTP(S) server, by PUT or POST. A cold module (lib/cold.py). Source: RFC 9110 section 9.3."""
 
+import asyncio
+
 from cold import cold
 
 
 async def run(url, source, way):
     """See way.Way.upload."""
-    size = sum([len(piece.encode()) for piece in source()])
+    size = 0
+    for piece in source():
+        size += len(piece.encode())
+        await asyncio.sleep_ms(0)  # others have their turn
     more = ["Content-Type: text/plain; charset=utf-8", "Content-Length: %d" % size]
     if way.post:
         name = cold("transfer.address").parse(url)[6].partition("?")[0].rpartition("/")[2]

@@ -142,7 +142,11 @@ async def _diagnostics(path: Path) -> None:
                     assert part in text, text
                 for part in ("bus pm1", "MeterValueSampleInterval = 2", "I ocpp: registration Accepted"):
                     assert part in text, text
-                assert KEY not in text
+                for part in ("on board sim, boot 1,", "module 1: bad frames 0", "meter session 0 mWh"):
+                    assert part in text, text
+                for part in ("journal of messages: live", "event log: ", "heap: ", "[last crashes]\n[log on flash]\n-- boot 1, "):
+                    assert part in text, text
+                assert KEY not in text and "cannot tell" not in text
             set_post = {"key": "RivotUploadMethod", "value": "POST"}
             assert await rig.call("ChangeConfiguration", set_post) == ACCEPTED
             transaction = await begin(rig)
@@ -152,7 +156,9 @@ async def _diagnostics(path: Path) -> None:
             name = (await rig.call("GetDiagnostics", request))["fileName"]
             await rig.wait_call(action, since=since, status="Uploaded")
             assert http.requests[-1][:2] == ("POST", f"/{name}")
-            assert http.uploads[f"/{name}"].endswith(b"[log]\n"), "nothing is that young"
+            text = http.uploads[f"/{name}"].decode()
+            assert "[log in memory]\n[changed settings]\n" in text, "nothing is that young"
+            assert text.splitlines()[-2:] == ["-- boot 1, an unknown time at 0 s", text.splitlines()[-1]], text
             https.uploads.clear()
             name = (await rig.call("GetDiagnostics", {"location": https.url("/")}))["fileName"]
             await rig.expect("MeterValues", context="Sample.Periodic")

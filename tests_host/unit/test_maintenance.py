@@ -6,7 +6,7 @@ import os
 from fakes import FakeClock, FakeLog
 from log import Log
 
-from charger import diagnostics, files, installer
+from charger import files, installer, maintenance
 from charger.maintenance import Files
 from ocpp16 import ChargePoint, access
 from ocpp16.dial import Access
@@ -107,6 +107,8 @@ class Connector:
 
 
 class Bus:
+    is_up = True
+
     def counters(self):
         return {"rx": 7}
 
@@ -139,7 +141,7 @@ def test_diagnostics():
     app.log.info("b", "old")
     app.clock.advance(100_000)
     app.log.info("c", "new")
-    name, source = diagnostics.collect(app, None, None)
+    name, source = Files(app).diagnostics(None, None)
     assert name == "RIVOT_7_a.txt"
     text = "".join(source())
     for part in ("identity RIVOT 7/a, url ws://csms", "connector 1: Available NoError", "bus pm1: {'rx': 7}"):
@@ -153,10 +155,10 @@ def test_diagnostics():
         assert part in text, text
     assert SECRET not in text
     app.clock.set_utc(1_769_000_111)  # the log began at 1_769_000_000
-    name, source = diagnostics.collect(app, 1_769_000_050, None)
+    name, source = Files(app).diagnostics(1_769_000_050, None)
     assert name.startswith("RIVOT_7_a_2026") and name.endswith("Z.txt") and ":" not in name
     assert next(line for line in "".join(source()).split("\n") if " I " in line).endswith("c: new")
-    lines = "".join(diagnostics.collect(app, None, 1_769_000_050)[1]())
+    lines = "".join(Files(app).diagnostics(None, 1_769_000_050)[1]())
     assert "b: old" in lines and "c: new" not in lines
     first = "".join(source())
     app.log.info("d", "later")
@@ -164,11 +166,38 @@ def test_diagnostics():
     assert "".join(source()) == first, "the same each time"
 
 
+def test_memory_is_the_session_s_first():
+    app = App()
+    free = maintenance.gc.mem_free
+    for kilobytes, flows, told in ((12, False, True), (12, True, False), (30, True, True)):
+        app.outlets[0].flows = flows
+        maintenance.gc = type("Gc", (), {"collect": lambda: 0, "mem_free": lambda size=kilobytes: size * 1000})
+        try:
+            assert (Files(app).diagnostics(None, None) is not None) == told
+        finally:
+            maintenance.gc = __import__("gc")
+    assert maintenance.gc.mem_free is free
+
+
+def test_settings_texts_and_addresses():
+    """Of texts only what the schema calls no secret, and no login of an address."""
+    app = App()
+    values = {"wifi.ssid": "a network", "wifi.password": "geheim12", "no.such": "geheim34"}
+    values["ocpp.url"] = "ws://u:geheim56@h/p?t=geheim78"
+    files.write_json(FOLDER + "/settings.json", values)
+    app.cp.access.values = (values["ocpp.url"],) + app.cp.access.values[1:]
+    text = "".join(Files(app).diagnostics(None, None)[1]())
+    assert "geheim" not in text, text
+    for part in ("wifi.ssid = a network\n", "wifi.password = (set)\n", "no.such = (set)\n", "ocpp.url = ws://h/p\n"):
+        assert part in text, text
+    assert "identity RIVOT 7/a, url ws://h/p\n" in text
+
+
 def test_damaged_settings_are_no_obstacle():
     app = App()
     with open(FOLDER + "/settings.json", "w") as f:
         f.write('{"a": 1')
-    assert "[log]" in "".join(diagnostics.collect(app, None, None)[1]())
+    assert "[log in memory]" in "".join(Files(app).diagnostics(None, None)[1]())
 
 
 def test_quiet_time():

@@ -15,6 +15,7 @@ power;;what the power module is told and says
 can;[ID] [SECONDS];shows the frames of both buses as they come; ID: hex digits that the identifier contains
 test;[move];self-test: verdict and next step of every part; move: lights and lock, too
 log;[N] [LEVEL] | follow [LEVEL];the last lines, or new ones until a key is pressed; LEVEL: I (all), W or E
+diag;;everything at once, as GetDiagnostics uploads it: states, counters, settings, crashes, logs
 doctor;;looks for what keeps this charger from its central system, step by step
 wifi;scan | join [NAME];networks in reach; stores name and password of one
 cert;list | paste | delete N;certificates that wss:// trusts: subject, issuer, days left; takes a pasted one

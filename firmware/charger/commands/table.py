@@ -9,6 +9,7 @@ _MODULES = (
     "charger.commands.cert",
     "charger.commands.config",
     "charger.commands.devices",
+    "charger.commands.diag",
     "charger.commands.doctor",
     "charger.commands.help",
     "charger.commands.network",
@@ -33,6 +34,7 @@ power;devices;
 can;devices;
 test;system;
 log;system;
+diag;diag;
 doctor;doctor;
 wifi;network;P
 cert;cert;
