@@ -9,7 +9,7 @@ BIN := .venv/bin
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup test unit fuzz system check bench build size romfs flash repl logs test-device provision packages demo wire lock clean distclean
+.PHONY: help setup test unit fuzz system check bench build size romfs flash repl logs test-device provision packages demo wire replay lock clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ demo: setup ## Show a whole charging session (ARGS=--auto needs no keys)
 
 wire: setup ## Play the wire of tools/demo/README.md (ARGS=--write renews it there)
 	@$(BIN)/python -m tools.demo.wire $(ARGS)
+
+replay: setup ## Play a recorded session back: CAN=bus.log OCPP=wire.jsonl (ARGS=--help tells how to record)
+	@$(BIN)/python -m tools.replay $(if $(CAN),--can $(CAN)) $(if $(OCPP),--ocpp $(OCPP)) $(ARGS)
 
 lock: setup ## Pin the newest versions of the Python packages in tools/requirements*.lock
 	@$(PYTHON3) tools/toolchain.py --lock

@@ -15,19 +15,11 @@ def write_json(path, value):
 
 def read_json(path, limit=8192):
     """Return the object or list in the file. OSError: cannot be read; ValueError: damaged, or over `limit` bytes."""
-<<<<<<< HEAD
     size = os.stat(path)[6]
     if size > limit:
         raise ValueError("longer than %d bytes" % limit)
     with open(path, "rb") as f:
         data = f.read(size)  # as much room as it needs: in a session there is no more
-=======
-    size = os.stat(path)[6]  # read() would take memory for all that might be there
-    if size > limit:
-        raise ValueError("longer than %d bytes" % limit)
-    with open(path, "rb") as f:
-        data = f.read(size)
->>>>>>> 69ad5d1 (firmware/charger/diagnostics: Tell the state and counters of everything.)
     text = str(data, "utf-8")  # UnicodeError is a ValueError
     if not is_whole(text):
         raise ValueError("cut off")

@@ -88,6 +88,7 @@ class Rig:
     settings, ocpp, board: more factory presets; connectors; identity.
     soc: of the vehicle, %. csms: more arguments of `BenchCsms`. prepare: called with the `BenchCsms` before the
     firmware starts, to set its behaviour. wait_registered False: return as soon as the firmware process runs.
+    sim_options: more arguments of tools.sim.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Rig:
         csms: dict[str, Any] | None = None,
         prepare: Callable[[BenchCsms], None] | None = None,
         wait_registered: bool = True,
+        sim_options: tuple[str, ...] = (),
     ) -> None:
         self.identity = identity
         self.data = tmp_path / "data"
@@ -122,6 +124,7 @@ class Rig:
         self._soc = soc
         self._prepare = prepare
         self._wait_registered = wait_registered
+        self._sim_options = sim_options
         self._cursor = 0
         self._old_lines: list[str] = []
         self._sim_connected = False
@@ -153,7 +156,7 @@ class Rig:
         if self._prepare:
             self._prepare(self.csms)
         arguments = ["--listen", "127.0.0.1:0", "--connectors", str(self._connectors), "--soc", str(self._soc)]
-        await self._simulator.start([sys.executable, "-m", "tools.sim", *arguments], ROOT)
+        await self._simulator.start([sys.executable, "-m", "tools.sim", *arguments, *self._sim_options], ROOT)
         sim = (await self._simulator.hello(START_S))["listening"]
         self.sim = await SimClient.connect(sim)
         self._sim_connected = True

@@ -81,7 +81,7 @@ async def every_command_in_a_session(path: Path) -> None:
         await person.says("test move", "left out", "a session runs")
         await person.says("log", "registration Accepted")
         await person.says("log 1 E")
-        await person.says("diag", "on board sim, boot 1", "off because of 0 ", "bus pm1", "[last crashes]", "-- boot 1,")
+        await person.says("diag", "on board sim, boot 1", "off because of 0 ", "bus pm1", "[last crashes]", "-- boot")
         await person.says("diag now", "no arguments")
         await person.says("log 1 Q", "follow")
         await person.type("log follow\r")

@@ -36,6 +36,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--tls", type=Path, metavar="DIR", help="wss with a new certificate; DIR/ca.pem to verify it")
     parser.add_argument("--interval", type=int, default=300, metavar="S", help="heartbeat interval to hand out")
     parser.add_argument("--transaction-start", type=int, default=1, metavar="N", help="first transaction id")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write every frame to FILE (JSON lines)")
     parser.add_argument("--quiet", action="store_true", help="no line per frame")
     return parser
 
@@ -79,11 +80,17 @@ async def run(options: argparse.Namespace) -> None:
         print(json.dumps(hello), flush=True)
         if not options.quiet:
             csms.transcript.listeners.append(lambda frame: print(log_line(frame), flush=True))
+        record = None
+        if options.record:
+            record = options.record.open("w", encoding="utf-8", buffering=1)
+            csms.transcript.listeners.append(lambda frame: print(json.dumps(frame.to_dict()), file=record))
         commands = asyncio.create_task(_commands(control))
         await control.quit_asked.wait()
         commands.cancel()
         if server is not None:
             server.close()
+    if record is not None:
+        record.close()
 
 
 async def _commands(control: Control) -> None:
