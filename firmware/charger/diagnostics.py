@@ -9,8 +9,6 @@ import os
 
 from cold import cold
 
-_HIDDEN = ("AuthorizationKey",)
-_SECRET = 1  # of settings_table
 _ASIDE = "/diagnostics.part"
 
 
@@ -27,7 +25,7 @@ def pieces(app, start=None, stop=None, aside=None):
 
     for text in _present(app, fits) if aside is None else _same(app, fits, aside):
         yield text
-    for line in _changed(app):
+    for line in cold("charger.changed").lines(app):
         yield line + "\n"
     read = cold("charger.event_read")
     if aside and len(aside) == 1:
@@ -72,12 +70,14 @@ def _same(app, fits, aside):
 
 def _present(app, fits):
     """Texts about now, and the log in RAM."""
-    for part in cold("charger.counters").PARTS:
-        try:
-            for line in part(app):
-                yield line + "\n"
-        except Exception as exc:  # noqa: BLE001 - what is broken must not keep the rest from being told
-            yield "cannot tell: %s: %s\n" % (type(exc).__name__, exc)
+    for name in ("charger.counters", "charger.counters_more"):
+        part = None  # with its module
+        for part in cold(name).PARTS:
+            try:
+                for line in part(app):
+                    yield line + "\n"
+            except Exception as exc:  # noqa: BLE001 - what is broken must not keep the rest from being told
+                yield "cannot tell: %s: %s\n" % (type(exc).__name__, exc)
     part = None
     yield "[log in memory]\n"
     lines = app.log.lines
@@ -86,33 +86,3 @@ def _present(app, fits):
         seconds = line.partition(".")[0]
         if fits(app.clock.utc_at(int(seconds) * 1000) if seconds.isdigit() else None):
             yield line + "\n"
-
-
-def _changed(app):
-    """Settings and configuration that differ from the defaults; no secrets."""
-    yield "[changed settings]"
-    try:
-        stored = cold("charger.files").read_json(app.hal.data_dir + "/settings.json")
-    except (OSError, ValueError):
-        stored = {}
-    names = _open_texts(stored)
-    for name, value in stored.items():
-        if isinstance(value, str):
-            value = cold("charger.counters").without_login(value) if name in names else "(set)"
-        yield "setting %s = %s" % (name, value)
-    stored = None
-    yield "[configuration]"
-    for name, text in app.cp.config.texts.items():
-        if name not in _HIDDEN:
-            yield "key %s = %s" % (name, text)
-
-
-def _open_texts(stored):
-    """Names of stored texts that the schema knows and does not call secret. Without the memory for it: none."""
-    names = [name for name, value in stored.items() if isinstance(value, str)]
-    if not names:
-        return names
-    try:
-        return [row[0] for row in cold("charger.settings_table").rows() if row[0] in names and not row[5] & _SECRET]
-    except MemoryError:
-        return []
