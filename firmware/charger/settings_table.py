@@ -298,4 +298,6 @@ def check(schema_row, value, text=True):
         raise ValueError("service.pin must have 4 to 12 digits, or be empty")
     if name == "ocpp.url" and value and value.partition("://")[0] not in ("ws", "wss"):
         raise ValueError("ocpp.url must begin with ws:// or wss://")
+    if name == "ocpp.url" and ("@" in value or "?" in value):  # it is shown, and no connection takes them anyway
+        raise ValueError("ocpp.url must hold no user, password or query")
     return value

@@ -92,7 +92,7 @@ class Pipe:
     def __init__(self, way, ends):
         self._way = way
         self._ends = ends
-        self._view = memoryview(bytearray(_BUFFER))
+        self._view = None  # made when something is read: who only sends has other needs for the memory
         self._from = self._to = 0
 
     async def _nap(self, since):
@@ -119,6 +119,8 @@ class Pipe:
     async def read(self, most=_BUFFER):
         """A view of 1 to `most` bytes, good until the next read; empty at the end. OSError."""
         if self._from == self._to:
+            if self._view is None:
+                self._view = memoryview(bytearray(_BUFFER))
             await asyncio.sleep_ms(0)
             since = core.ticks()
             n = self._ends[1].readinto(self._view)

@@ -120,6 +120,8 @@ def test_values_are_checked():
         ("ocpp.identity", "\u00fc"),
         ("ocpp.vendor", ""),
         ("ocpp.url", "http://example"),
+        ("ocpp.url", "ws://user:word@example/x"),
+        ("ocpp.url", "wss://example/x?token=1"),
         ("ocpp.url", 5),
     ):
         text = refused(settings.set, name, value)
