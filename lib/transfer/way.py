@@ -8,6 +8,7 @@ from cold import cold
 from micropython import const
 
 _BUFFER = const(1024)
+_REPLY = const(128)  # only replies come in: what is sent needs the memory
 _LINE = const(1024)  # longest line of a head or a reply
 _NAP_MS = const(5)
 _LOOK_MS = const(1000)
@@ -32,6 +33,7 @@ class Way:
         self.post = post
         self.idle_ms = idle_ms
         self.total_ms = total_ms
+        self.room = _BUFFER  # of a connection, for what comes in
         self.end = None  # ticks
 
     async def download(self, url, sink):
@@ -51,6 +53,7 @@ class Way:
         url    -- of the file itself, see address.join
         source -- callable -> iterable of texts, the same each time: HTTP goes through it once to count, then to send
         """
+        self.room = _REPLY
         await self._run(_room(url, "transfer.http_put"), url, source)
 
     async def _run(self, name, url, what):
@@ -92,7 +95,7 @@ class Pipe:
     def __init__(self, way, ends):
         self._way = way
         self._ends = ends
-        self._view = None  # made when something is read: who only sends has other needs for the memory
+        self._view = memoryview(bytearray(way.room))
         self._from = self._to = 0
 
     async def _nap(self, since):
@@ -119,8 +122,6 @@ class Pipe:
     async def read(self, most=_BUFFER):
         """A view of 1 to `most` bytes, good until the next read; empty at the end. OSError."""
         if self._from == self._to:
-            if self._view is None:
-                self._view = memoryview(bytearray(_BUFFER))
             await asyncio.sleep_ms(0)
             since = core.ticks()
             n = self._ends[1].readinto(self._view)
