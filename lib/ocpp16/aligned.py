@@ -34,6 +34,6 @@ def tick(cp, now):
             tx = connector.transaction
             if tx is not None and tx.reason is None:
                 try:
-                    cold("ocpp16.session").sample_aligned(connector, tx, stamp)
+                    cold("ocpp16.session_values").sample_aligned(connector, tx, stamp)
                 except Exception as exc:  # noqa: BLE001 - the session goes on without
                     cp.log.error("ocpp", exc)

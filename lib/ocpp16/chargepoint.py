@@ -257,7 +257,7 @@ class ChargePoint:
     def _queue_answer(self, call, payload, final):
         """A queued call was answered, failed once, or was given up: transactions want to know."""
         if call.action == "StartTransaction":
-            cold("ocpp16.session").start_answered(self, call, payload, final)
+            cold("ocpp16.session_judged").start_answered(self, call, payload, final)
         if payload and "idTagInfo" in payload:
             try:
                 cold("ocpp16.tag_info").answered(self, call, payload)

@@ -28,7 +28,7 @@ class Configuration:
         self.stored = {}  # the same, of what was changed and saved
         self.ignored = 0
         self.listeners = []  # (key, callback)
-        cold("ocpp16.config_edit").fill(self, defaults, load())
+        cold("ocpp16.config_fill").fill(self, defaults, load())
 
     def get(self, key, default=None):
         """Typed value: bool, int, str, or tuple of str. A key that does not exist has the default.

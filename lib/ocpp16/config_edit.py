@@ -18,12 +18,6 @@ REBOOT_REQUIRED = "RebootRequired"
 
 _MAX_VALUE = const(500)  # OCPP 1.6 edition 2, section 7.28 and ChangeConfiguration.req
 
-# Asked for by each session, deep inside of something else: ready from the start, when there is room.
-_OFTEN = (
-    "AuthorizationCacheEnabled AuthorizeRemoteTxRequests LocalAuthListEnabled LocalAuthorizeOffline LocalPreAuthorize"
-    " MaxEnergyOnInvalidId MeterValuesSampledData StopTransactionOnInvalidId StopTxnSampledData"
-)
-
 _ROTATIONS = ("NotApplicable", "Unknown", "RST", "RTS", "SRT", "STR", "TRS", "TSR")
 
 
@@ -32,49 +26,27 @@ class Table:
 
     def __init__(self, config):
         self.config = config
-        self._rows = config.rows()
+        self.rows = config.rows()
 
     def row(self, name):
         """The columns of a key. ValueError if it does not exist."""
-        columns = rows.find(self._rows, name)
+        columns = rows.find(self.rows, name)
         if columns is None:
             raise ValueError(name)
         return columns
 
     def value(self, name, default=None):
         """Typed value in use."""
-        columns = rows.find(self._rows, name)
+        columns = rows.find(self.rows, name)
         return default if columns is None else rows.typed(columns[2], self.config.texts.get(name, columns[3]))
 
     def canonical(self, key):
         """The spelling of the table for a key in any letter case (CiString50), or None."""
         lower = key.lower()
-        for columns in rows.each(self._rows):
+        for columns in rows.each(self.rows):
             if len(columns[0]) == len(key) and columns[0].lower() == lower:
                 return columns[0]
         return None
-
-    def adopt(self, texts, stored):
-        """Take over presets or stored values, read-only keys first: they are the limits of others."""
-        if type(texts) is not dict:
-            texts = {} if texts is None else {"(all)": None}
-        left = set(texts)
-        for read_only in (True, False):
-            for name in sorted(left, key=str):
-                row = rows.find(self._rows, name) if type(name) is str else None
-                if row is None or (row[1] == "R") != read_only or (stored and read_only):
-                    continue
-                try:
-                    value = self.checked(row, texts[name])
-                except ValueError:
-                    continue
-                left.remove(name)
-                self.config.texts[name] = rows.text_of(value)
-                if stored:
-                    self.config.stored[name] = self.config.texts[name]
-        self.config.ignored += len(left)
-        if left and self.config.log:
-            self.config.log.warn("config", "ignored: " + " ".join([str(name)[:50] for name in left])[:200])
 
     def checked(self, row, text):
         """Text -> typed value, or ValueError."""
@@ -126,17 +98,6 @@ def _use(config, name, value):
             except Exception as exc:  # noqa: BLE001 - the value is stored: others and the answer must not suffer
                 if config.log:
                     config.log.error("config", exc)
-
-
-def fill(config, defaults, stored):
-    """Give a new configuration its values: presets, then what was stored, over the table's defaults."""
-    table = Table(config)
-    table.adopt(defaults, False)
-    table.adopt(stored, True)
-    for name in _OFTEN.split():
-        value = table.value(name)
-        if value is not None:
-            config.values[name] = value
 
 
 def change(config, key, text):

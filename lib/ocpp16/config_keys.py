@@ -53,24 +53,12 @@ StopTxnAlignedData RW csl - =MeterValuesSampledData
 StopTxnSampledData RW csl - =MeterValuesSampledData
 """
 RESET_ROWS = "ResetRetries RW int 2 0..100"
-LIGHT_ROWS = """\
-BlinkRepeat RW int 3 0..1000
-LightIntensity RW int 100 0..100
-"""
 # A cable that can be unplugged at the charger and is locked there. These stand before the core rows, whose fixed
 # cable they replace: the first row of a name counts.
 SOCKET_ROWS = """\
 StopTransactionOnEVSideDisconnect RW bool true
 UnlockConnectorOnEVSideDisconnect RW bool true
 """
-# With certificates of its own. The keys of access are there.
-SECURITY_ROWS = """\
-AdditionalRootCertificateCheck R bool false
-CertificateSignedMaxChainSize R int 10000
-CertificateStoreMaxLength R int 4
-CpoName RW str -
-"""
-
 # Module in profiles/, name of the feature profile, its keys. Lengths of lists in entries. The units of smart charging
 # are Current and Power here, not A and W; TxDefaultAfterTxProfile is ours: true: where a TxProfile has run out before
 # its transaction, a TxDefaultProfile counts again. The specification leaves that open; a factory preset decides.

@@ -96,23 +96,23 @@ class Connector:
         if plugged is not None and plugged != self.plugged:
             if not plugged and config.get("StopTransactionOnEVSideDisconnect"):
                 self.stop("EVDisconnected")
-            _session().plug_changed(self, plugged)
+            cold("ocpp16.session_start").plug_changed(self, plugged)
         tx = self.transaction
         if tx is not None:
             if tx.start_utc is None:  # as soon as it can be known
                 tx.start_utc = self.cp.clock.utc_at(tx.start_uptime)
             if tx.reason is not None:
                 if evse.is_settled():
-                    _session().end(self, tx)
+                    cold("ocpp16.session_end").end(self, tx)
             elif now >= self.checkpoint_at:
-                _session().checkpoint(self, tx, now)
+                cold("ocpp16.session_record").checkpoint(self, tx, now)
             elif tx.allowed_wh is not None and evse.energy_wh() >= tx.allowed_wh:
-                _session().refuse(self, tx)
+                cold("ocpp16.session_judged").refuse(self, tx)
         if self.id_tag is not None:
             ending = self.cp.installing or self.cp.closing
             if plugged and self.transaction is None and evse.fault() is None and not ending:
                 if self.cp.hooks.may_start(self):
-                    _session().begin(self, now)
+                    cold("ocpp16.session_start").begin(self, now)
             elif now - self.claimed_at >= config.get("ConnectionTimeOut") * 1000:
                 self.cp.log.info("ocpp", "connector %d: nobody plugged in" % self.id)
                 self.id_tag = None
@@ -128,7 +128,7 @@ class Connector:
                 self.interval_ms = interval_ms
                 self.sample_at = now + interval_ms
             elif interval_ms and now >= self.sample_at:
-                _session().sample(self, tx, now)
+                cold("ocpp16.session_values").sample(self, tx, now)
         self.update_status()
 
     def _is_stale(self, now):
@@ -216,15 +216,11 @@ class Connector:
         cold("ocpp16.statuses").tell(cp, self.id, news)
         self.told = news
         if self.values is not None and news[0] != "Preparing":
-            _session().flush_begin(self, tx)
+            cold("ocpp16.session_values").flush_begin(self, tx)
 
     def announce(self):
         """The current status, for the start of a connection: as told()."""
         self.told = news = self._news = self.derive(self.cp.clock.uptime_ms())
         if self.values is not None and news[0] != "Preparing":  # this is the first status of the session
-            _session().flush_begin(self, self.transaction)
+            cold("ocpp16.session_values").flush_begin(self, self.transaction)
         return news
-
-
-def _session():
-    return cold("ocpp16.session")

@@ -41,12 +41,15 @@ class Access:
         self.cp = cp
         cold("ocpp16.access").tell(self)
 
+    def _attempt(self):  # not in the coroutine: its frame would keep the module
+        return cold("ocpp16.access").attempt(self)
+
     async def dial(self, ping_interval_ms):
         """One attempt to connect; return the websocket. HandshakeError; ValueError, OSError: it cannot be tried."""
         import wsclient
 
         try:
-            url, options = cold("ocpp16.access").attempt(self)
+            url, options = self._attempt()
             ws = await wsclient.connect(url, subprotocols=("ocpp1.6",), ping_interval_ms=ping_interval_ms, **options)
         except Exception as exc:
             cold("ocpp16.access").refused(self, exc)

@@ -9,8 +9,6 @@ from .errors import OcppError
 
 _EMPTY = ("MeterValues", "StatusNotification")  # their answers say nothing
 
-_rpc = cold("ocpp16.rpc")
-
 
 def take(cp, link, message):
     """Handle one message (str; bytes are counted and dropped); return the text of the answer to send, or None.
@@ -20,15 +18,18 @@ def take(cp, link, message):
     if not isinstance(message, str):
         _count(cp, "binary")
         return None
+    rpc = cold("ocpp16.rpc")
     try:
-        kind, uid, third, fourth, _ = _rpc.unpack(message)
-    except _rpc.Malformed as exc:
+        kind, uid, third, fourth, _ = rpc.unpack(message)
+    except rpc.Malformed as exc:
         _count(cp, "malformed")
         if exc.uid is None:
             cp.log.warn("ocpp", "message dropped: " + exc.description)
             return None
-        return _rpc.pack_error(exc.uid, exc.code, exc.description)
-    if kind == _rpc.CALL:
+        return cold("ocpp16.pack").error(exc.uid, exc.code, exc.description)
+    is_call, is_error = kind == rpc.CALL, kind == rpc.CALLERROR
+    rpc = None  # the rest needs the room
+    if is_call:
         return _serve(cp, uid, third, fourth)
     answers = cold("ocpp16.answers")
     call = link.pending
@@ -40,7 +41,7 @@ def take(cp, link, message):
         if call is None:
             _count(cp, "late_answers")
             return None
-    if kind == _rpc.CALLERROR:
+    if is_error:
         _count(cp, "call_errors")
         answers.refused(cp.outbox, call, "CALLERROR %s %s" % (third, fourth))
         return None
@@ -67,31 +68,32 @@ def _serve(cp, uid, action, payload):
         return None
     try:
         answer = _handled(cp, action, payload)
-        return _later(cp, uid, answer) if hasattr(answer, "send") else _rpc.pack_result(uid, answer)
+        return _later(cp, uid, answer) if hasattr(answer, "send") else cold("ocpp16.pack").result(uid, answer)
     except OcppError as exc:
         _count(cp, "refused_calls")
         cp.log.warn("ocpp", "%s refused: %s %s" % (action, exc.code, exc.description))
-        return _rpc.pack_error(uid, exc.code, exc.description)
+        return cold("ocpp16.pack").error(uid, exc.code, exc.description)
     except Exception as exc:  # noqa: BLE001 - a bug of ours must not cost the connection
         cp.log.error("ocpp", exc)
-        return _rpc.pack_error(uid, "InternalError", type(exc).__name__)
+        return cold("ocpp16.pack").error(uid, "InternalError", type(exc).__name__)
 
 
 def _handled(cp, action, payload):
     """Payload of the answer. A function of its own: what it loaded is garbage when the answer is put together."""
     schema = cold("ocpp16.schema")
     schema.check_request(action, payload, cp.profiles)
-    profile = schema.known(action)[0]
     schema = None
+    profile = cold("ocpp16.actions").known(action)[0]
     return _handler(cp, profile, action)(cp, payload or {})
 
 
 async def _later(cp, uid, answer):
     try:
-        return _rpc.pack_result(uid, await answer)
+        payload = await answer
+        return cold("ocpp16.pack").result(uid, payload)
     except Exception as exc:  # noqa: BLE001 - as above
         cp.log.error("ocpp", exc)
-        return _rpc.pack_error(uid, "InternalError", type(exc).__name__)
+        return cold("ocpp16.pack").error(uid, "InternalError", type(exc).__name__)
 
 
 def _handler(cp, profile, action):

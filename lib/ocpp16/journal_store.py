@@ -19,7 +19,6 @@ The face of a store; `ramstore.RamStore` has it, too:
 OSError: the storage failed or is full (ENOSPC); nothing was changed.
 """
 
-
 from cold import cold
 from journal import Journal
 from micropython import const

@@ -26,13 +26,12 @@ def restore(cp, connector, reason, resume):
     """
     if cp.charging is not None and cp.charging.slots is None:
         cp.charging.slots = profile_slots(cp)
-    session = cold("ocpp16.session")
     name = "tx%d" % connector.id
     record = cp.store.get(name)
     if record is None:
         return
     try:
-        tx = session.restored(record)
+        tx = cold("ocpp16.session_record").restored(record)
     except ValueError:
         cp.log.error("ocpp", "transaction record of connector %d is unreadable" % connector.id)
         cp.store.put(name, None)
@@ -47,7 +46,7 @@ def restore(cp, connector, reason, resume):
             tx.reason = reason
         if _VENDOR not in waits:
             cp.hooks.session_ended(connector, tx)
-        session.queue_stop(cp, tx)
+        cold("ocpp16.session_end").queue_stop(cp, tx)
         connector.finishing = True
         _vehicle_is_there(cp, connector)
     # else: cut before its start was queued, or after its end was

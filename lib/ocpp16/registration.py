@@ -28,7 +28,7 @@ def link_lost(cp):
     """The connection has ended: nobody answers, and nobody waits for answers."""
     cold("ocpp16.answers").link_lost(cp.outbox)
     cp.answered()
-    session = cold("ocpp16.session")
+    session = cold("ocpp16.session_judged")
     for connector in cp.connectors:
         session.link_lost(connector)
 

@@ -1,4 +1,4 @@
-"""OCPP-J message arrays: text to fields and back. Pure, and a cold module (see lib/cold.py).
+"""OCPP-J message arrays: text to fields. Pure, and a cold module (see lib/cold.py). Back to text: pack.
 
 Source: OCPP-J 1.6, section 4, and its errata sheet.
 
@@ -20,10 +20,8 @@ CALLERROR = 4
 
 _MAX_ID = const(36)  # OCPP-J 1.6, section 4.1.4
 _MAX_ECHO = const(255)  # an id longer than allowed is still echoed, up to here
-_MAX_DESCRIPTION = const(255)  # later OCPP editions give this limit; nothing longer helps a reader
 _MAX_DEPTH = const(10)  # the deepest legal message (SetChargingProfile) needs 6
 _MAX_STRUCTURE = const(4000)  # bytes that are neither blank nor inside a string: bounds the number of values and digits
-_COMPACT = (",", ":")
 
 
 class Malformed(OcppError):
@@ -91,34 +89,6 @@ def _call(message, size, uid):
     elif type(payload) is not dict:
         raise Malformed("payload is not an object", uid)
     return CALL, uid, action, payload, None
-
-
-def pack_result(uid, payload):
-    """Return the text of a CALLRESULT, or the pieces of it.
-
-    payload -- dict; JSON text, where json could not print it; or pieces of it when it is too large to be put together
-    """
-    head = "[3,%s," % json.dumps(uid)
-    if type(payload) is list:
-        payload.insert(0, head)
-        payload.append("]")
-        return payload
-    return head + (payload if type(payload) is str else dumps(payload)) + "]"
-
-
-def pack_error(uid, code, description="", details=None):
-    """Return the text of a CALLERROR; a long description is cut."""
-    return "[4,%s,%s,%s,%s]" % (
-        json.dumps(uid),
-        json.dumps(code),
-        json.dumps(description[:_MAX_DESCRIPTION]),
-        dumps(details or {}),
-    )
-
-
-def dumps(value):
-    """Compact JSON text. Do not pass floats: the port prints 76.4 with 16 digits."""
-    return json.dumps(value, separators=_COMPACT)
 
 
 def _parse(text):

@@ -11,58 +11,12 @@ from micropython import const
 
 from .errors import OcppError
 
-UP = const(1)  # charge point to central system
-DOWN = const(2)
-BOTH = const(3)
-
-_ACTIONS = (  # profile, actions, their direction
-    (
-        "core",
-        " Authorize BootNotification Heartbeat MeterValues StartTransaction StatusNotification StopTransaction ",
-        UP,
-    ),
-    (
-        "core",
-        " ChangeAvailability ChangeConfiguration ClearCache GetConfiguration RemoteStartTransaction"
-        " RemoteStopTransaction Reset UnlockConnector ",
-        DOWN,
-    ),
-    ("core", " DataTransfer ", BOTH),
-    ("firmware", " DiagnosticsStatusNotification FirmwareStatusNotification ", UP),
-    ("firmware", " GetDiagnostics UpdateFirmware ", DOWN),
-    ("local_auth", " GetLocalListVersion SendLocalList ", DOWN),
-    ("reservation", " CancelReservation ReserveNow ", DOWN),
-    ("smart_charging", " ClearChargingProfile GetCompositeSchedule SetChargingProfile ", DOWN),
-    ("remote_trigger", " TriggerMessage ", DOWN),
-    (
-        "security",
-        " LogStatusNotification SecurityEventNotification SignCertificate SignedFirmwareStatusNotification ",
-        UP,
-    ),
-    (
-        "security",
-        " CertificateSigned DeleteCertificate ExtendedTriggerMessage GetInstalledCertificateIds GetLog"
-        " InstallCertificate SignedUpdateFirmware ",
-        DOWN,
-    ),
-)
-
+_DOWN = const(2)  # see actions
 _MAX_INT = const(1 << 53)  # integers beyond are not interchangeable: RFC 8259, section 6
 _MISSING = "OccurenceConstraintViolation"
 _TYPE = "TypeConstraintViolation"
 _VALUE = "PropertyConstraintViolation"
 _STRUCTURE = "FormationViolation"
-
-
-def known(action):
-    """(profile, direction) of an action of OCPP 1.6 or the security white paper, or None.
-
-    profile -- module name in messages/;  direction -- UP, DOWN or BOTH.
-    """
-    for profile, actions, direction in _ACTIONS:
-        if _has(actions, action):
-            return profile, direction
-    return None
 
 
 def check_request(action, payload, profiles=None):
@@ -75,11 +29,11 @@ def check_request(action, payload, profiles=None):
     PropertyConstraintViolation -- unknown enum value, string too long, number out of range, date-time unreadable.
     profiles -- those of the charge point, None: all. An action of another one is not checked: nobody serves it.
     """
-    row = known(action)
+    row = cold("ocpp16.actions").known(action)
     if row is None:
         raise OcppError("NotImplemented", "unknown action")
     profile, direction = row
-    if not direction & DOWN:
+    if not direction & _DOWN:
         raise OcppError("NotSupported", action)
     if profiles is not None and profile not in profiles:
         return
@@ -102,7 +56,7 @@ def check_response(action, payload):
     """
     if type(payload) is not dict:
         raise OcppError(_STRUCTURE, "payload is not an object")
-    profile = known(action)[0]
+    profile = cold("ocpp16.actions").known(action)[0]
     tables = {}
     _object(tables, profile, _line(_table(tables, profile), action + ".conf"), payload, "", False)
 

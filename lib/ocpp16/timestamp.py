@@ -1,7 +1,16 @@
 """Date-times that we send, in pure integer arithmetic: no epoch of the port, no floats. Reading them: timeparse.
 
-Source: OCPP 1.6 edition 2, section 3.15; RFC 3339 for the form.
+Source: OCPP 1.6 edition 2, section 3.15; RFC 3339 for the form. A cold module (see lib/cold.py).
 """
+
+from .outbox import TIME_MARK
+
+
+def stamp(tx, uptime):
+    """Timestamp text for JSON of a transaction at that uptime, or the mark the outbox resolves later."""
+    if tx.start_utc is None:
+        return "%s%d:%d%s" % (TIME_MARK, tx.boot, uptime, TIME_MARK)
+    return format_utc(tx.start_utc + (uptime - tx.start_uptime) // 1000)
 
 
 def format_utc(unix_s):

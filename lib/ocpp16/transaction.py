@@ -8,7 +8,7 @@ class Transaction:
     Times are uptimes in ms of the boot `boot`; all timestamps of the transaction count from
     its own start, so a clock that is corrected meanwhile does not disturb their spacing.
     extra -- a small JSON-able value of the application, renewed with every checkpoint.
-    Its record in the store and its timestamps: see session.
+    Its record in the store and its timestamps: see session_record and timestamp.
     """
 
     def __init__(self, key, id_tag, boot, start_uptime):

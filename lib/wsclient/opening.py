@@ -35,6 +35,7 @@ async def connect(
     is_secure, host, port, name, target = handshake.parse_url(url)
     key = handshake.new_key()
     request = handshake.request(name, target, key, subprotocols, user, password, headers)
+    handshake = None  # TLS needs the room
     if is_secure and not cadata:
         raise HandshakeError(0, "wss without CA certificates")
     net = cold("net")
@@ -53,9 +54,9 @@ async def connect(
             end = head.find(b"\r\n\r\n")
             if end < 0 and (not n or len(head) > _HEAD_MAX):
                 if b"\r\n" in head:
-                    handshake.check_status(head)  # an error status says more than what follows here
+                    cold("wsclient.handshake").check_status(head)  # an error status says more than what follows here
                 raise HandshakeError(0, "header above %d bytes" % _HEAD_MAX if n else "closed during the handshake")
-        chosen = handshake.check_response(head[:end], key, subprotocols, allow_missing_subprotocol)
+        chosen = cold("wsclient.handshake").check_response(head[:end], key, subprotocols, allow_missing_subprotocol)
         ws = WebSocket(Link(raw, stream), chosen, max_size, pong_timeout_ms, head[end + 4 :])
         raw = None
     except (OSError, ValueError) as exc:  # ValueError: a certificate that did not verify

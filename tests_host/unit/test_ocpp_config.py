@@ -4,7 +4,7 @@ import json
 
 from fakes import FakeLog
 
-from ocpp16 import access, config_keys, config_rows
+from ocpp16 import access, config_keys, config_keys_more, config_rows
 from ocpp16.config import Configuration
 from ocpp16.config_edit import Table
 from ocpp16.errors import OcppError
@@ -97,9 +97,9 @@ def test_every_default_passes_its_own_check():
         config_keys.ALIGNED_ROWS,
         config_keys.STOP_DATA_ROWS,
         config_keys.RESET_ROWS,
-        config_keys.LIGHT_ROWS,
+        config_keys_more.LIGHT_ROWS,
         config_keys.SOCKET_ROWS,
-        config_keys.SECURITY_ROWS,
+        config_keys_more.SECURITY_ROWS,
         access.ROWS,
     ) + tuple([keys for _, _, keys in config_keys.OF_PROFILES])
     config = _core(more=rows)
@@ -473,7 +473,7 @@ def test_too_many_keys():
 
 
 def test_all_keys_fit_the_limits_of_the_message():
-    config = _core(more=_MORE + (config_keys.SECURITY_ROWS,))
+    config = _core(more=_MORE + (config_keys_more.SECURITY_ROWS,))
     text = "".join(config.get_configuration())
     for entry in json.loads(text)["configurationKey"]:
         assert len(entry["key"]) <= 50 and len(entry["value"]) <= 500 and type(entry["readonly"]) is bool

@@ -606,8 +606,9 @@ class Missing:
 
 def test_a_cold_part_that_cannot_be_loaded_delays_the_end_but_not_the_power():
     for module, error in (
-        ("ocpp16.session", MemoryError()),
-        ("ocpp16.session", ImportError("no module")),
+        ("ocpp16.session_end", MemoryError()),
+        ("ocpp16.session_end", ImportError("no module")),
+        ("ocpp16.session_record", MemoryError()),
         ("ocpp16.metervalues", OSError(5)),
         ("ocpp16.timestamp", MemoryError()),
         ("ocpp16.statuses", MemoryError()),
@@ -673,7 +674,7 @@ def test_an_unplug_switches_off_even_if_no_cold_part_can_be_loaded():
         await b.online(supervised=True)
         await b.plug()
         await b.charging()
-        with Missing("ocpp16.session", MemoryError()):
+        with Missing("ocpp16.session_end", MemoryError()):
             b.evse.is_plugged = False
             await b.until(lambda: not b.evse.permitted, 110)
             assert b.connector.transaction.reason == "EVDisconnected"
@@ -684,7 +685,7 @@ def test_an_unplug_switches_off_even_if_no_cold_part_can_be_loaded():
 
 
 def test_a_cold_part_that_cannot_be_loaded_delays_the_start():
-    for module in ("ocpp16.session", "ocpp16.timestamp", "ocpp16.metervalues"):
+    for module in ("ocpp16.session_start", "ocpp16.session_record", "ocpp16.timestamp", "ocpp16.metervalues"):
 
         async def scenario(b, module=module):
             await b.online(supervised=True)

@@ -3,7 +3,7 @@
 import gc
 import json
 
-from ocpp16 import rpc
+from ocpp16 import pack, rpc
 
 UID36 = "0123456789abcdef0123456789abcdef0123"
 
@@ -118,7 +118,7 @@ def test_answerable():
     ):
         exc = _malformed(text)
         assert exc.uid == uid and type(exc.uid) is type(uid), text
-        echoed = json.loads(rpc.pack_error(exc.uid, exc.code, exc.description))
+        echoed = json.loads(pack.error(exc.uid, exc.code, exc.description))
         assert echoed[:3] == [4, uid, "FormationViolation"]
 
 
@@ -144,10 +144,10 @@ def test_depth():
 
 def test_brackets_in_strings_do_not_count():
     deep = "[{" * 300
-    text = rpc.dumps([2, "7", "DataTransfer", {"vendorId": "v", "data": deep}])
+    text = pack.dumps([2, "7", "DataTransfer", {"vendorId": "v", "data": deep}])
     assert rpc.unpack(text)[3]["data"] == deep
     quoted = '\\"[\\' * 300
-    text = rpc.dumps([2, "7", "DataTransfer", {"vendorId": "v", "data": quoted}])
+    text = pack.dumps([2, "7", "DataTransfer", {"vendorId": "v", "data": quoted}])
     assert rpc.unpack(text)[3]["data"] == quoted
 
 
@@ -187,28 +187,28 @@ def test_escapes():
 
 
 def test_pack():
-    assert rpc.pack_result("7", {}) == '[3,"7",{}]'
-    assert rpc.pack_result("7", {"status": "Accepted"}) == '[3,"7",{"status":"Accepted"}]'
-    assert rpc.pack_result("7", {"a": [1, True, "x"]}) == '[3,"7",{"a":[1,true,"x"]}]'
-    assert rpc.pack_result("7", '{"limit":16.5}') == '[3,"7",{"limit":16.5}]'
-    assert "".join(rpc.pack_result("7", ['{"limit":', "16.5}"])) == '[3,"7",{"limit":16.5}]'
-    assert rpc.pack_error("7", "NotImplemented") == '[4,"7","NotImplemented","",{}]'
-    assert rpc.pack_error("7", "InternalError", "why", {"a": 1}) == '[4,"7","InternalError","why",{"a":1}]'
-    assert len(json.loads(rpc.pack_error("7", "InternalError", "é" * 400))[3]) == 255
+    assert pack.result("7", {}) == '[3,"7",{}]'
+    assert pack.result("7", {"status": "Accepted"}) == '[3,"7",{"status":"Accepted"}]'
+    assert pack.result("7", {"a": [1, True, "x"]}) == '[3,"7",{"a":[1,true,"x"]}]'
+    assert pack.result("7", '{"limit":16.5}') == '[3,"7",{"limit":16.5}]'
+    assert "".join(pack.result("7", ['{"limit":', "16.5}"])) == '[3,"7",{"limit":16.5}]'
+    assert pack.error("7", "NotImplemented") == '[4,"7","NotImplemented","",{}]'
+    assert pack.error("7", "InternalError", "why", {"a": 1}) == '[4,"7","InternalError","why",{"a":1}]'
+    assert len(json.loads(pack.error("7", "InternalError", "é" * 400))[3]) == 255
 
 
 def test_pack_escapes():
     for nasty in ('"', "\\", "a\\", "\n\r\t", "\x00\x01\x1f\x7f", "é😀\u2028", "</script>", '","x'):
         for text, at in (
-            (rpc.pack_result(nasty, {nasty: nasty}), 1),
-            (rpc.pack_error(nasty, "GenericError", nasty, {nasty: 1}), 1),
+            (pack.result(nasty, {nasty: nasty}), 1),
+            (pack.error(nasty, "GenericError", nasty, {nasty: 1}), 1),
         ):
             message = json.loads(text)
             assert message[at] == nasty
             for char in text:
                 assert char >= " ", text  # control characters are escaped
-        assert json.loads(rpc.pack_result("7", {nasty: nasty}))[2] == {nasty: nasty}
-        assert json.loads(rpc.pack_error("7", "GenericError", nasty))[3] == nasty
+        assert json.loads(pack.result("7", {nasty: nasty}))[2] == {nasty: nasty}
+        assert json.loads(pack.error("7", "GenericError", nasty))[3] == nasty
 
 
 def test_truncated_and_flipped_texts_raise_nothing_else():

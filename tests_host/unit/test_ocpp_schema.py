@@ -1,6 +1,6 @@
 """ocpp16.schema: which bad payload gets which code. The tables themselves: tests_host/ocpp/test_ocpp_schemas.py."""
 
-from ocpp16 import schema
+from ocpp16 import actions, schema
 from ocpp16.rpc import OcppError
 
 MISSING = "OccurenceConstraintViolation"  # the spelling of 1.6
@@ -44,11 +44,11 @@ def _profile():
 
 
 def test_known_actions():
-    assert schema.known("Reset") == ("core", schema.DOWN)
-    assert schema.known("Authorize") == ("core", schema.UP)
-    assert schema.known("DataTransfer") == ("core", schema.BOTH)
-    assert schema.known("TriggerMessage") == ("remote_trigger", schema.DOWN)
-    assert schema.known("SignedUpdateFirmware") == ("security", schema.DOWN)
+    assert actions.known("Reset") == ("core", actions.DOWN)
+    assert actions.known("Authorize") == ("core", actions.UP)
+    assert actions.known("DataTransfer") == ("core", actions.BOTH)
+    assert actions.known("TriggerMessage") == ("remote_trigger", actions.DOWN)
+    assert actions.known("SignedUpdateFirmware") == ("security", actions.DOWN)
     for name in (
         "",
         " ",
@@ -59,7 +59,7 @@ def test_known_actions():
         "Authorize BootNotification",
         "RequestStartTransaction",
     ):
-        assert schema.known(name) is None, name
+        assert actions.known(name) is None, name
 
 
 def test_unknown_and_foreign_actions():
@@ -314,7 +314,8 @@ def test_each_module_is_loaded_once():
         entry = {"idTag": "T", "idTagInfo": {"status": "Accepted", "expiryDate": "2026-01-21T09:52:30Z"}}
         rows = {"listVersion": 1, "updateType": "Full", "localAuthorizationList": [entry] * 40}
         _request("SendLocalList", rows, None)
-        assert sorted(loaded) == ["ocpp16.messages.core", "ocpp16.messages.local_auth", "ocpp16.timeparse"]
+        parts = ["ocpp16.actions", "ocpp16.messages.core", "ocpp16.messages.local_auth", "ocpp16.timeparse"]
+        assert sorted(loaded) == parts
     finally:
         schema.cold = real
 
