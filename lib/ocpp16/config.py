@@ -55,14 +55,6 @@ class Configuration:
         """Set a value from inside, also of a read-only key, until the next start. False if it does not fit."""
         return cold("ocpp16.config_edit").set_internal(self, key, text)
 
-    def get_configuration(self, keys=None):
-        """Pieces of the JSON text of GetConfiguration.conf: some 4 kB for all keys, so no dict and no copy is made.
-
-        keys -- list of str from the request; None or empty: all that can be read. A key asked for twice comes once.
-        Raises OcppError when more are asked for than can be served.
-        """
-        return cold("ocpp16.config_answer").answer(self, keys)
-
     def on_change(self, key, callback):
         """Have callback(key, value) called after each change; what it raises is logged and goes no further."""
         self.listeners.append((key, callback))

@@ -14,8 +14,12 @@ _MAX_ASKED = const(250)  # keys in one GetConfiguration: far above GetConfigurat
 _PIECE = const(200)  # characters; a piece has the entry that crosses it
 
 
-def answer(config, keys):
-    """See Configuration.get_configuration. The entries come in the order they were asked for."""
+def answer(config, keys=None):
+    """Pieces of the JSON text of GetConfiguration.conf: some 4 kB for all keys, so no dict and no copy is made.
+
+    keys -- list of str from the request; None or empty: all that can be read. A key asked for twice comes once. The
+    entries come in the order they were asked for. Raises OcppError when more are asked for than can be served.
+    """
     if keys:
         if len(keys) > _MAX_ASKED:
             raise OcppError("OccurenceConstraintViolation", "key: more than %d" % _MAX_ASKED)

@@ -1,4 +1,4 @@
-"""One websocket life: reads, answers, and sends one CALL at a time. What a message means: see inbound.
+"""One websocket life: reads, answers, and sends one CALL at a time. What a message means: see inbound, served.
 
 Redialling is the charge point's job. Sources: OCPP-J 1.6, sections 4.1 and 4.2.
 """
@@ -27,18 +27,22 @@ class Link:
         sender = asyncio.create_task(self._transmit())
         try:
             while True:
-                message = await self._ws.recv()
-                message = cold("ocpp16.inbound").take(self._cp, self, message)  # the answer, or None
-                if hasattr(message, "send"):
-                    message = await message  # a handler that takes time
-                if message is not None:
-                    await self._ws.send(message)
-                    message = None  # it may be long
+                answer = self._answer([await self._ws.recv()])
+                if hasattr(answer, "send"):
+                    answer = await answer  # a handler that takes time
+                if answer is not None:
+                    await self._ws.send(answer)
+                    answer = None  # it may be long
                     self._cp.answered()
         except Exception as exc:  # noqa: BLE001 - what the sender met came first
             raise self._error or exc
         finally:
             sender.cancel()
+
+    def _answer(self, taken):
+        """What to send for a message, or None. It is taken out of the list: nobody keeps it while it is served."""
+        found = cold("ocpp16.inbound").take(self._cp, self, taken.pop())
+        return cold("ocpp16.served").answer(self._cp, *found) if type(found) is tuple else found
 
     async def _transmit(self):
         outbox = self._cp.outbox

@@ -91,6 +91,8 @@ async def main(clock):
         b.log.lines.clear()
         before, counted = state(b), dict(b.cp.counters)
         answer = take(b.cp, link, json.loads(line))
+        if type(answer) is tuple:
+            answer = rooms("ocpp16.served").answer(b.cp, *answer)
         if answer is not None and not isinstance(answer, str):
             answer = await answer
         after = state(b)

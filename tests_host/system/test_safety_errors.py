@@ -210,8 +210,8 @@ OTHERS = (
     Failure("link-answered", "cold ocpp16.answers", "answered", reconnects, "OSError"),
     Failure(
         "link-serve",
-        "cold ocpp16.inbound",
-        "_serve",
+        "cold ocpp16.served",
+        "answer",
         reconnects,
         skip=0,
         trigger=remote_call,

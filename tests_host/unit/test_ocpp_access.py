@@ -10,7 +10,7 @@ import os
 from fakes import FakeClock, FakeLog, run_limited
 
 import wsclient
-from ocpp16 import ChargePoint, access, url
+from ocpp16 import ChargePoint, access, config_answer, url
 from ocpp16.dial import Access
 from ocpp16.errors import HangUp
 from ocpp16.ramstore import RamStore
@@ -110,7 +110,7 @@ class Bench:
         return True
 
     def profile(self):
-        answer = json.loads("".join(self.cp.config.get_configuration(["SecurityProfile"])))
+        answer = json.loads("".join(config_answer.answer(self.cp.config, ["SecurityProfile"])))
         return answer["configurationKey"][0]["value"]
 
     def spoken(self):
@@ -201,8 +201,8 @@ def test_key_change():
         assert again.dial() and server.seen[-1][2] == key
         assert again.profile() == "1"
         assert text not in bench.spoken() and key.decode() not in bench.spoken()
-        assert text not in "".join(bench.cp.config.get_configuration()), "the key is shown"
-        asked = json.loads("".join(bench.cp.config.get_configuration(["AuthorizationKey"])))
+        assert text not in "".join(config_answer.answer(bench.cp.config)), "the key is shown"
+        asked = json.loads("".join(config_answer.answer(bench.cp.config, ["AuthorizationKey"])))
         assert asked == {"configurationKey": [{"key": "AuthorizationKey", "readonly": False}]}
 
 

@@ -4,7 +4,7 @@ import json
 
 from fakes import FakeLog
 
-from ocpp16 import access, config_keys, config_keys_more, config_rows
+from ocpp16 import access, config_answer, config_keys, config_keys_more, config_rows
 from ocpp16.config import Configuration
 from ocpp16.config_edit import Table
 from ocpp16.errors import OcppError
@@ -59,7 +59,7 @@ def _core(store=None, presets=None, connectors=1, more=(), log=None):
 
 def _text(config, key):
     """The value on the wire."""
-    return json.loads("".join(config.get_configuration([key])))["configurationKey"][0]["value"]
+    return json.loads("".join(config_answer.answer(config, [key])))["configurationKey"][0]["value"]
 
 
 def test_defaults_of_the_core_keys():
@@ -115,7 +115,7 @@ def test_every_default_passes_its_own_check():
 def test_access_that_certification_expects():
     """Read-write and read-only keys of the certification's configuration case."""
     config = _core(more=_MORE + (config_keys.RESET_ROWS,))
-    entries = {entry["key"]: entry for entry in json.loads("".join(config.get_configuration()))["configurationKey"]}
+    entries = {entry["key"]: entry for entry in json.loads("".join(config_answer.answer(config)))["configurationKey"]}
     for key in (
         "ClockAlignedDataInterval ConnectionTimeOut ConnectorPhaseRotation HeartbeatInterval LocalAuthorizeOffline"
         " LocalPreAuthorize MeterValuesAlignedData MeterValuesSampledData MeterValueSampleInterval ResetRetries"
@@ -222,13 +222,13 @@ def test_refused_values_change_nothing():
     assert config.change("", "1") == N
     assert store.writes == 0
     fresh, _ = _mixed()
-    assert config.get_configuration() == fresh.get_configuration()
+    assert config_answer.answer(config) == config_answer.answer(fresh)
 
 
 def test_any_letter_case():
     config, _ = _mixed()
     assert config.change("nUMBER", "9") == A and config.get("Number") == 9
-    got = json.loads("".join(config.get_configuration(["NUMBER", "number", "Number"])))
+    got = json.loads("".join(config_answer.answer(config, ["NUMBER", "number", "Number"])))
     assert got == {"configurationKey": [{"key": "Number", "readonly": False, "value": "9"}]}
 
 
@@ -430,27 +430,27 @@ def test_stored_garbage():
 
 def test_get_configuration():
     config, _ = _mixed()
-    everything = json.loads("".join(config.get_configuration()))
-    assert everything == json.loads("".join(config.get_configuration([])))
+    everything = json.loads("".join(config_answer.answer(config)))
+    assert everything == json.loads("".join(config_answer.answer(config, [])))
     assert list(everything) == ["configurationKey"]
     keys = [entry["key"] for entry in everything["configurationKey"]]
     assert len(set(keys)) == len(keys) == 9 and "Secret" not in keys
     assert {"key": "Flag", "readonly": False, "value": "true"} in everything["configurationKey"]
     assert {"key": "Serial", "readonly": True, "value": "abc"} in everything["configurationKey"]
     assert {"key": "Same", "readonly": False, "value": ""} in everything["configurationKey"]
-    assert "".join(config.get_configuration(["Nope"])) == '{"unknownKey":["Nope"]}'
-    assert json.loads("".join(config.get_configuration(["Nope", 'a"\\\n', "Flag", "Nope", "FLAG", ""]))) == {
+    assert "".join(config_answer.answer(config, ["Nope"])) == '{"unknownKey":["Nope"]}'
+    assert json.loads("".join(config_answer.answer(config, ["Nope", 'a"\\\n', "Flag", "Nope", "FLAG", ""]))) == {
         "configurationKey": [{"key": "Flag", "readonly": False, "value": "true"}],
         "unknownKey": ["Nope", 'a"\\\n', ""],
     }
-    assert " " not in "".join(config.get_configuration())
+    assert " " not in "".join(config_answer.answer(config))
 
 
 def test_secrets_are_not_read():
     config, _ = _mixed()
     assert config.change("Secret", "hush123") == A
-    assert "hush" not in "".join(config.get_configuration())
-    asked = "".join(config.get_configuration(["secret"]))
+    assert "hush" not in "".join(config_answer.answer(config))
+    asked = "".join(config_answer.answer(config, ["secret"]))
     assert json.loads(asked) == {"configurationKey": [{"key": "Secret", "readonly": False}]}
     assert config.get("Secret") == "hush123"
 
@@ -458,14 +458,14 @@ def test_secrets_are_not_read():
 def test_values_are_escaped():
     config, _ = _mixed()
     assert config.change("Name", 'a"\\\n\x01é') == A
-    assert json.loads("".join(config.get_configuration(["Name"])))["configurationKey"][0]["value"] == 'a"\\\n\x01é'
+    assert json.loads("".join(config_answer.answer(config, ["Name"])))["configurationKey"][0]["value"] == 'a"\\\n\x01é'
 
 
 def test_too_many_keys():
     config, _ = _mixed()
-    assert len(json.loads("".join(config.get_configuration(["k%d" % i for i in range(250)])))["unknownKey"]) == 250
+    assert len(json.loads("".join(config_answer.answer(config, ["k%d" % i for i in range(250)])))["unknownKey"]) == 250
     try:
-        config.get_configuration(["k"] * 251)
+        config_answer.answer(config, ["k"] * 251)
     except OcppError as exc:
         assert exc.code == "OccurenceConstraintViolation"
     else:
@@ -474,7 +474,7 @@ def test_too_many_keys():
 
 def test_all_keys_fit_the_limits_of_the_message():
     config = _core(more=_MORE + (config_keys_more.SECURITY_ROWS,))
-    text = "".join(config.get_configuration())
+    text = "".join(config_answer.answer(config))
     for entry in json.loads(text)["configurationKey"]:
         assert len(entry["key"]) <= 50 and len(entry["value"]) <= 500 and type(entry["readonly"]) is bool
     assert len(text) < 6000
@@ -485,6 +485,6 @@ def test_first_row_of_a_name_counts():
     config = Configuration(lambda: ("A RW int 1 0..5", "A RW int 7 0..9\nB R int 2"), {}, store.load, store.save)
     assert config.get("A") == 1 and config.change("A", "6") == R and config.change("A", "5") == A
     assert config.get("B") == 2
-    assert len(json.loads("".join(config.get_configuration()))["configurationKey"]) == 2
+    assert len(json.loads("".join(config_answer.answer(config)))["configurationKey"]) == 2
     rows = ("A RW int 1 0..5", "A RW int 7 0..9")
     assert Configuration(lambda: rows, {"A": "8"}, store.load, store.save).ignored == 1

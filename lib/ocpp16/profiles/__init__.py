@@ -4,5 +4,6 @@ A module holds `on_<Action>(cp, payload) -> payload of the answer` for every CAL
 profile that the central system may send. Payloads are validated before; a handler raises
 `errors.OcppError` for what only it can know, answers at once and never waits: what takes time
 starts through `cp.after_answer`. Only when the answer itself takes time is the handler a coroutine:
-the next message is read when it has returned.
+the next message is read when it has returned. Where the answer is long, the handler returns (module,
+*arguments): the cold module whose `answer(*arguments)` makes it when nothing else is in its way.
 """

@@ -7,7 +7,7 @@ from cold import cold
 
 
 def on_GetConfiguration(cp, payload):
-    return cp.config.get_configuration(payload.get("key"))
+    return "ocpp16.config_answer", cp.config, payload.get("key")
 
 
 def on_ChangeAvailability(cp, payload):
