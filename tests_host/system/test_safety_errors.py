@@ -241,10 +241,14 @@ OTHERS = (
     Failure("store-put", "cold ocpp16.journal_values", "put", unharmed_end, "OSError", 0, None, remote_stop),
     Failure("checkpoint", "charger.vendor:VendorMessages", "checkpoint", unharmed_end, skip=0, trigger=remote_stop),
     Failure("summary", "charger.vendor:VendorMessages", "session_ended", unharmed_end, skip=0, trigger=remote_stop),
-    Failure("session-end", "cold ocpp16.session", "end", unharmed_end, "MemoryError", 0, None, remote_stop),
-    Failure("session-values", "cold ocpp16.session", "_last_values", unharmed_end, "MemoryError", 0, None, remote_stop),
-    Failure("session-status", "cold ocpp16.session", "_tell_finishing", unharmed_end, "OSError", 0, None, remote_stop),
-    Failure("session-stop", "cold ocpp16.session", "queue_stop", unharmed_end, "MemoryError", 0, None, remote_stop),
+    Failure("session-end", "cold ocpp16.session_end", "end", unharmed_end, "MemoryError", 0, None, remote_stop),
+    Failure(
+        "session-values", "cold ocpp16.session_end", "_last_values", unharmed_end, "MemoryError", 0, None, remote_stop
+    ),
+    Failure(
+        "session-status", "cold ocpp16.session_end", "_tell_finishing", unharmed_end, "OSError", 0, None, remote_stop
+    ),
+    Failure("session-stop", "cold ocpp16.session_end", "queue_stop", unharmed_end, "MemoryError", 0, None, remote_stop),
     Failure("summary-text", "charger.vendor", "cold", unharmed_end, "MemoryError", 0, None, remote_stop),
     Failure("main-loop", "hal.unix:Hal", "is_terminating", ends(1)),
     Failure("main-loop-memory", "hal.unix:Hal", "is_terminating", ends(1), "MemoryError"),
