@@ -69,7 +69,8 @@ async def _step(console, settings, changes, name, question):
     now = settings.get(name)
     shown = ("(set)" if now else "") if secret else now
     while True:
-        answer = await console.ask("%s%s: " % (question, " [%s]" % shown if shown else ""), secret)
+        await console.say("%s%s:" % (question, " [%s]" % shown if shown else ""))
+        answer = await console.ask("> ", secret)  # a line of its own: addresses are long
         if answer is None:
             return False
         answer = answer.strip()

@@ -74,7 +74,7 @@ async def _outlet(console, outlet):
     bms, values, gate = outlet.bms, outlet.module.values, outlet.gate
     soc, max_ma, _, _, temperature = outlet.vehicle_values()
     await console.say(
-        "  vehicle: %s, SoC %s, %s, allows %s, %s (%s)"
+        "  vehicle: %s, SoC %s, pack %s, allows %s, %s (%s)"
         % (
             {True: "plugged in", False: "not there", None: "not known yet"}[outlet.plugged()],
             number(soc, 2, 1, "%"),
