@@ -14,6 +14,7 @@ from tools.csms.frames import FROM_CHARGER, TO_CHARGER, Frame
 
 RELATIVE, ABSOLUTE = 0.05, 1.0
 _TIMES = ("timestamp", "currentTime")
+_METER = ("meterStart", "meterStop")
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def unlike(old: Any, new: Any, where: str = "") -> list[str]:
         if len(old) != len(new):
             return [f"{where} has {len(new)} entries instead of {len(old)}"]
         return [text for n, (a, b) in enumerate(zip(old, new, strict=True)) for text in unlike(a, b, f"{where}[{n}]")]
-    if old == new or _is_near(old, new):
+    if old == new or _is_near(old, new, where):
         return []
     inner, other = _object(old), _object(new)
     if inner is not None and other is not None:  # the data of a vendor message
@@ -106,14 +107,15 @@ def unlike(old: Any, new: Any, where: str = "") -> list[str]:
     return [f"{where} is {new!r} instead of {old!r}"]
 
 
-def _is_near(old: Any, new: Any) -> bool:
-    if isinstance(old, bool) or isinstance(new, bool):
+def _is_near(old: Any, new: Any, where: str) -> bool:
+    """Numbers, as they depend on a moment; whole ones are ids and counts, but for those of the meter."""
+    if isinstance(old, bool) or isinstance(new, bool) or (isinstance(old, int) and not where.startswith(_METER)):
         return False
     try:
         a, b = float(old), float(new)
     except (TypeError, ValueError):
         return False
-    return abs(a - b) <= RELATIVE * max(abs(a), abs(b)) + ABSOLUTE and (isinstance(old, float | str) or a == b)
+    return abs(a - b) <= RELATIVE * max(abs(a), abs(b)) + ABSOLUTE
 
 
 def _object(value: Any) -> Any:

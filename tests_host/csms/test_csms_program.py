@@ -21,6 +21,7 @@ from tools.csms.behaviour import answer_from_json
 from tools.csms.control import Control, parse_line
 from tools.demo.control import CsmsClient
 from tools.demo.process import Child
+from tools.transcript import load
 
 ROOT = Path(__file__).resolve().parents[2]
 OCPP = [Subprotocol("ocpp1.6")]
@@ -84,9 +85,11 @@ async def test_commands_over_tcp(tmp_path: Path) -> None:
 
 
 @system_test
-async def test_commands_on_stdin_and_the_end_of_stdin() -> None:
+async def test_commands_on_stdin_and_the_end_of_stdin(tmp_path: Path) -> None:
+    """And what was recorded is read again."""
     child = Child("csms")
-    await child.start(PROGRAM, ROOT, stdin=True)
+    record = tmp_path / "wire.jsonl"
+    await child.start([*PROGRAM, "--record", str(record)], ROOT, stdin=True)
     try:
         hello = await child.hello(20)
         async with charger(hello["listening"]):
@@ -98,6 +101,9 @@ async def test_commands_on_stdin_and_the_end_of_stdin() -> None:
             await child.wait_line(lambda line: "unknown command 'nonsense'" in line, 10)
         child.close_stdin()
         assert await asyncio.wait_for(child.wait(), 10) == 0
+        frames = load(record)
+        assert [frame.kind for frame in frames] == ["OPEN", "CALL", "CALLRESULT", "CLOSE"], frames
+        assert frames[1].payload == {"key": "HeartbeatInterval", "value": "60"}
     finally:
         await child.stop()
 
