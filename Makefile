@@ -4,12 +4,13 @@ PYTHON3 ?= python3
 BOARD ?= sim
 PORT ?=
 FILE ?=
+KEY ?=
 ARGS ?=
 BIN := .venv/bin
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup test unit fuzz system check bench build size romfs flash repl logs test-device provision packages demo wire replay lock clean distclean
+.PHONY: help setup test unit fuzz system check bench build size romfs flash repl logs test-device provision packages bundle demo wire replay lock clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +68,9 @@ provision: setup ## Give many boards their settings: FILE=boards.csv (ARGS=--hel
 
 packages: setup ## Renew the lists of files by which mip installs lib/ocpp16 and lib/wsclient
 	@$(BIN)/python -m tools.packages
+
+bundle: setup ## Pack a build for UpdateFirmware: BOARD=name KEY=keys/update.key.pem (python -m tools.bundle keys)
+	@$(BIN)/python -m tools.bundle make --board $(BOARD) --key "$(KEY)" $(ARGS)
 
 demo: setup ## Show a whole charging session (ARGS=--auto needs no keys)
 	@$(BIN)/python -m tools.demo $(ARGS)
