@@ -20,6 +20,7 @@ class App:
     outlets -- list of Outlet; buses -- list of (name, controller, outlet); registers -- list of (Register, outlet)
     cp -- ChargePoint; vendor -- VendorMessages; online -- there is a central system
     board -- its name; restarts -- of each service, by name
+    update_rules -- (is an older version taken, folder of the keys or "", seconds of a trial)
     """
 
     def __init__(self, hal, clock, log):
@@ -31,6 +32,7 @@ class App:
         self.registers = []
         self.cp = self.vendor = self.restarts = self.board = None
         self.online = False
+        self.update_rules = (False, "", 600)
         self._reset = None  # hard?, once asked for
         hal.on_input = self._input
 

@@ -41,6 +41,8 @@ def fill(app, board, settings, ocpp_defaults):
     board -- dict, see boards/README.md; settings -- Settings, not kept; ocpp_defaults -- factory values of OCPP keys
     """
     get = settings.get
+    app.update_rules = (get("update.allow_downgrade"), get("update.keys"), get("update.trial_s"))
+    cold("charger.install").go_on(app)
     for number, connector in enumerate(board["connectors"], 1):
         _add_outlet(app, number, connector, board["limits"], get)
     outlets = {outlet.number: outlet for outlet in app.outlets}

@@ -26,6 +26,14 @@ def read_json(path, limit=8192):
     return json.loads(text)
 
 
+def remove(path):
+    """Remove a file that may be there."""
+    try:
+        os.remove(path)
+    except OSError:
+        pass
+
+
 def is_whole(text):
     """Is every bracket of this JSON object or list closed? MicroPython's parser takes the '{"ma":90' of a cut file."""
     open_ones = ""

@@ -1,7 +1,8 @@
-"""Where a firmware update goes. A cold module: see maintenance.Files."""
+"""Where a download of new firmware goes. A cold module: see maintenance.Files."""
 
 import os
 
+from cold import cold
 from micropython import const
 
 _LARGEST = const(1 << 20)  # bytes of an update
@@ -10,22 +11,22 @@ _ENOSPC = const(28)
 
 
 class Installer:
-    """Takes an update into a file. This version has nothing to verify one with, so it installs none.
+    """Takes a bundle into a file, and from there to the slot that does not run. app -- App"""
 
-    path -- of the file, on flash
-    """
-
-    def __init__(self, path):
-        self._path = path
+    def __init__(self, app):
+        self._app = app
+        self._folder = app.hal.data_dir
+        self._path = self._folder + "/update.part"
         self._file = None
         self._room = 0
 
     def open(self, size):
         """Begin anew. ValueError: too large; OSError: no room, no file system."""
         self.abort()
+        self._remove(self._folder + "/update.json")  # what it says is about the update before
         if size is not None and size > _LARGEST:
             raise ValueError("an update of %d bytes is too large" % size)
-        stat = os.statvfs(self._path.rpartition("/")[0])
+        stat = os.statvfs(self._folder)
         self._room = min(_LARGEST, max(0, stat[0] * stat[3] - _RESERVE))
         if size is not None and size > self._room:
             raise OSError(_ENOSPC)
@@ -39,24 +40,24 @@ class Installer:
         self._file.write(view)
 
     async def install(self):
-        """Check what came. Raises ValueError, always: what cannot be verified is not installed."""
+        """Have the next start check what came, and install it. ValueError, OSError: it will not."""
         self._file.close()
         self._file = None
-        with open(self._path, "rb") as f:
-            head = f.read(2)
-        if head != b"\x1f\x8b":
-            raise ValueError("this is no bundle")
-        raise ValueError("this version cannot verify bundles")
+        cold("charger.install").prepare(self._app, self._path)
 
-    def outcome(self):
-        """None: nothing was installed."""
+    async def outcome(self):
+        """See outcome.py."""
+        return await cold("charger.outcome").outcome(self._app)
 
     def abort(self):
         """Throw away what came. May be called at any time."""
         if self._file is not None:
             self._file.close()
             self._file = None
+        self._remove(self._path)
+
+    def _remove(self, path):
         try:
-            os.remove(self._path)
+            os.remove(path)
         except OSError:
             pass  # there is none

@@ -32,11 +32,11 @@ class Files:
             lambda: cold("ocpp16.access").roots(access),
             access.values[6],
             lambda: is_quiet(app),
-            "POST" in app.cp.config.get("RivotUploadMethod"),
+            lambda: "POST" in app.cp.config.get("RivotUploadMethod"),
         )
 
     def installer(self):
-        return cold("charger.installer").Installer(self._app.hal.data_dir + "/update.part")
+        return cold("charger.installer").Installer(self._app)
 
     def diagnostics(self, start, stop):
         """(file name, source), see lib/ocpp16/README.md; None: not in this session, which needs the memory."""

@@ -42,6 +42,11 @@ def log(app):
     app.log.info("selftest", "%d of %d good" % (len([1 for row in rows if row[1] == _OK]), len(rows)))
 
 
+def failures(app):
+    """Names of the rows that fail now."""
+    return [name for name, verdict, _ in look(app) if verdict == _FAIL]
+
+
 def look(app):
     """The rows of everything that can be judged without moving anything. Synchronous, never raises."""
     rows = []

@@ -34,6 +34,10 @@ def start(app, supervise):
     else:
         app.log.warn("app", "no central system: ocpp.url is not set")
     asyncio.create_task(cold("charger.selftest_start").report(app))
+    slots = cold("charger.slots")
+    folder = slots.running()
+    if folder is not None and slots.is_on_trial(folder):
+        asyncio.create_task(cold("charger.trial").watch(app, folder))
 
 
 async def end(app, reason):

@@ -26,6 +26,9 @@ wifi.hostname;text;;0..32;R;;our name in the network; empty: made from the uniqu
 wifi.country;text;;0..2;R;;two letters, for the permitted channels; empty: worldwide
 service.pin;text;;0..12;S;;PIN of the serial console: 4 to 12 digits, asked for before changes; empty: none
 time.ntp_host;text;pool.ntp.org;0..64;R;;server that tells the time before the central system does; empty: none
+update.allow_downgrade;bool;false;;R;;an update may be older than what runs
+update.keys;text;;0..64;R;;folder with the public keys (*.pem) that sign updates; empty: keys in the data folder
+update.trial_s;int;600;10..86400;R;s;a new version restarts if not accepted by then; the third time the old one is back
 meter.register;choice;session;session|lifetime;R;;energy register that OCPP shows
 vehicle.soc_source;choice;ah_counters;none|ah_counters|request_frame|daly;R;;where the state of charge comes from
 vehicle.capacity_ah;int;0;0..500;R;Ah;battery capacity; 0: from the class of the vehicle

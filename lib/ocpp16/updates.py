@@ -19,44 +19,8 @@ _ENDS = ("Installed", "InstallationFailed", "DownloadFailed")
 _PHASE = const(0)
 _RUNS = const(5)
 _MOST_RUNS = const(3)  # of one request, over power cuts and failures of our own
-_RESUMES = const(5)  # broken off, but with something to show for it: no attempt is used up
-_RESUME_MS = const(2000)
 _AGAIN_MS = const(60_000)
 _DAY_S = const(86_400)
-
-
-class _Paused(Exception):
-    """Raised while a download is on its way when a transaction starts."""
-
-
-class _Sink:
-    """Hands a download to the installer; see transfer/way.py."""
-
-    def __init__(self, cp, installer):
-        self.offset = 0
-        self.tag = ""
-        self.refused = False  # by the installer: another attempt would end the same
-        self._cp = cp
-        self._installer = installer
-        self._jobs = cold("ocpp16.jobs")
-
-    def begin(self, offset, size, tag):
-        if not offset:
-            self._do(self._installer.open, size)
-        self.offset, self.tag = offset, tag
-
-    def write(self, view):
-        if self._jobs.is_busy(self._cp):
-            raise _Paused
-        self._do(self._installer.write, view)
-        self.offset += len(view)
-
-    def _do(self, function, argument):
-        try:
-            function(argument)
-        except (OSError, ValueError):
-            self.refused = True
-            raise
 
 
 def phase(cp):
@@ -131,7 +95,7 @@ async def _once(cp, record):
     """One run through the phases: the status that ends it. Where a restart has to show that, it never returns."""
     installer = cp.hooks.files().installer()
     if record[_PHASE] == "Installing":
-        outcome = installer.outcome()
+        outcome = await installer.outcome()
         if outcome is not None:
             return "Installed" if outcome else "InstallationFailed"
     if record[_RUNS] >= _MOST_RUNS:
@@ -143,7 +107,8 @@ async def _once(cp, record):
     try:
         await cold("ocpp16.jobs").idle(cp)
         await _enter(cp, record, "Downloading")
-        if not await _download(cp, record, installer):
+        _, location, _, retries, interval_s, _ = record
+        if not await cold("ocpp16.fetch").fetch(cp, location, retries, interval_s, installer):
             installer.abort()
             return "DownloadFailed"
         await _enter(cp, record, "Downloaded")
@@ -160,9 +125,9 @@ async def _once(cp, record):
         installer.abort()
         raise
     if not hasattr(cp.hooks, "reset"):
-        return "Installed" if installer.outcome() else "InstallationFailed"
+        return "Installed" if await installer.outcome() else "InstallationFailed"
     cp.log.info(_NAME, "installed, restarting")
-    cp.hooks.reset(False)
+    cp.hooks.reset(True)
     while True:  # the connectors stay Unavailable until the program ends
         await asyncio.sleep_ms(_AGAIN_MS)
 
@@ -172,38 +137,6 @@ async def _enter(cp, record, phase):
     _save(cp, record)
     cp.log.info(_NAME, phase)
     await cold("ocpp16.jobs").tell(cp, _ACTION, phase)
-
-
-async def _download(cp, record, installer):
-    """Fetch the file, as often as the request allows. Returns whether it is there."""
-    _, location, _, retries, interval_s, _ = record
-    jobs = cold("ocpp16.jobs")
-    way = cp.hooks.files().way()
-    sink = _Sink(cp, installer)
-    resumes = 0
-    while True:
-        before = sink.offset
-        try:
-            await way.download(location, sink)
-            return True
-        except _Paused:
-            cp.log.info(_NAME, "the download waits for the end of a session")
-            await jobs.idle(cp)
-            continue
-        except OSError as exc:
-            cp.log.warn(_NAME, "%s: %s" % (cold("transfer.address").shown(location), exc))
-        if sink.refused:
-            return False
-        if sink.offset > before and resumes < _RESUMES:
-            resumes += 1
-            await asyncio.sleep_ms(_RESUME_MS)
-        elif retries:
-            retries -= 1
-            resumes = 0
-            await asyncio.sleep_ms(interval_s * 1000)
-        else:
-            return False
-        await jobs.idle(cp)
 
 
 def _set_installing(cp, value):

@@ -18,6 +18,11 @@ def is_on_curve(x, y):
     return 0 <= x < _P and 0 <= y < _P and (y * y - (x * x - 3) * x - _B) % _P == 0
 
 
+def verifier(x, y):
+    """`verify` for that key. Made here, so that who reads keys can be forgotten meanwhile."""
+    return lambda digest, signature: verify(x, y, digest, signature)
+
+
 def verify(x, y, digest, signature):
     """Is this the signature of the message with that SHA-256 digest (32 bytes)? Never raises for a bad signature.
 

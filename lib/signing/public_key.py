@@ -40,7 +40,7 @@ def _elliptic(point):
     x, y = int.from_bytes(point[1:33], "big"), int.from_bytes(point[33:], "big")
     if not ecdsa.is_on_curve(x, y):
         raise ValueError("public key: not on the curve")
-    return lambda digest, signature: ecdsa.verify(x, y, digest, signature)
+    return ecdsa.verifier(x, y)
 
 
 def _rsa(data, at, end):
@@ -54,7 +54,7 @@ def _rsa(data, at, end):
         raise ValueError("public key: RSA numbers")
     if not 1 << 2047 <= modulus < 1 << 4096:
         raise ValueError("public key: RSA needs 2048 to 4096 bits")
-    return lambda digest, signature: rsa.verify(modulus, exponent, digest, signature)
+    return rsa.verifier(modulus, exponent)
 
 
 def _number(data, at):

@@ -8,6 +8,11 @@ _HASH = const(32)
 _SALT = const(32)
 
 
+def verifier(modulus, exponent):
+    """`verify` for that key. Made here, so that who reads keys can be forgotten meanwhile."""
+    return lambda digest, signature: verify(modulus, exponent, digest, signature)
+
+
 def verify(modulus, exponent, digest, signature):
     """Is this the signature of the message with that SHA-256 digest (32 bytes)? Never raises for a bad signature.
 

@@ -7,12 +7,13 @@ from cold import cold
 
 async def run(url, source, way):
     """See way.Way.upload."""
+    is_post = way.post is not None and way.post()
     size = 0
     for piece in source():
         size += len(piece.encode())
         await asyncio.sleep_ms(0)  # others have their turn
     more = ["Content-Type: text/plain; charset=utf-8", "Content-Length: %d" % size]
-    if way.post:
+    if is_post:
         name = cold("transfer.address").parse(url)[6].partition("?")[0].rpartition("/")[2]
         more.append('Content-Disposition: attachment; filename="%s"' % name)
 
@@ -28,7 +29,7 @@ async def run(url, source, way):
             left -= len(data)
             await pipe.send(data)
 
-    pipe, status, reason, _ = await cold("transfer.http").ask(url, "POST" if way.post else "PUT", way, more, body)
+    pipe, status, reason, _ = await cold("transfer.http").ask(url, "POST" if is_post else "PUT", way, more, body)
     pipe.close()
     if not 200 <= status < 300:
         raise OSError("HTTP %d %s" % (status, reason))

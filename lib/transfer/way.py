@@ -21,12 +21,12 @@ class Way:
     check_hostname -- False: any name will do, see net.connect
     quiet          -- callable: may the program be blocked now? Asked before what blocks it: the look-up of a host
                       name, and TLS with its arithmetic. Until it says yes, the transfer waits. None: always
-    post           -- uploads over HTTP are POST instead of PUT
+    post           -- callable: are uploads over HTTP POST instead of PUT? None: PUT
     idle_ms        -- without any progress for so long, an attempt has failed
     total_ms       -- for the whole of an attempt, from the first connection on
     """
 
-    def __init__(self, cadata=None, check_hostname=True, quiet=None, post=False, idle_ms=30_000, total_ms=3_600_000):
+    def __init__(self, cadata=None, check_hostname=True, quiet=None, post=None, idle_ms=30_000, total_ms=3_600_000):
         self.cadata = cadata
         self.check_hostname = check_hostname
         self.quiet = quiet

@@ -38,7 +38,7 @@ class Installer:
         if self._file is not None:
             self._file.close()
 
-    def outcome(self) -> "bool | None":
+    async def outcome(self) -> "bool | None":
         return True if "image" in os.listdir(self._image[: -len("/image")]) else None
 
 

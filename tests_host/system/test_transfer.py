@@ -260,7 +260,7 @@ _UPLOAD = """
     for url in urls:
         del calls[:]
         try:
-            await Way(cadata=pem and pem.encode(), idle_ms=800, post=post).upload(url, source)
+            await Way(cadata=pem and pem.encode(), idle_ms=800, post=lambda: post).upload(url, source)
             say("")
         except OSError as exc:
             say(str(exc))

@@ -13,7 +13,6 @@ from ocpp16.dial import Access
 from ocpp16.ramstore import RamStore
 
 FOLDER = "test_maintenance.%02x%02x" % tuple(os.urandom(2))
-PATH = FOLDER + "/update.part"
 SECRET = "sixteen letters!"
 
 
@@ -35,23 +34,32 @@ def _refused(function, *arguments):
     return None
 
 
-def test_nothing_is_ever_installed():
-    """There is nothing to verify a bundle with, so no content whatever may count as installed."""
+class Home:
+    """What an installer sees of a program that does not run from a slot."""
+
+    data_dir = FOLDER
+
+    def __init__(self):
+        self.hal = self
+
+
+def test_nothing_is_installed_without_slots():
+    """There is nowhere to put it; bundles into slots: test_update_install.py."""
     for data in (b"\x1f\x8b\x08" + bytes(3000), b"#!/bin/sh\n", b"x"):
-        taken = installer.Installer(PATH)
+        taken = installer.Installer(Home())
         taken.open(len(data))
         for at in range(0, len(data), 1024):
             taken.write(memoryview(data)[at : at + 1024])
-        assert os.stat(PATH)[6] <= len(data)
+        assert os.stat(FOLDER + "/update.part")[6] <= len(data)
         assert _refused(lambda taken=taken: asyncio.run(taken.install())) is ValueError
-        assert taken.outcome() is None
+        assert asyncio.run(taken.outcome()) is None
         taken.abort()
         taken.abort()
         assert not os.listdir(FOLDER)
 
 
 def test_size_is_bounded():
-    taken = installer.Installer(PATH)
+    taken = installer.Installer(Home())
     assert _refused(taken.open, (1 << 20) + 1) is ValueError and not os.listdir(FOLDER)
     for size in (None, 5):  # not told, or a lie
         taken.open(size)
@@ -77,7 +85,7 @@ def test_full_flash():
     ):
         installer.os = type("Os", (), {"statvfs": lambda path: (4096, 4096, 100, free), "remove": os.remove})
         try:
-            taken = installer.Installer(PATH)
+            taken = installer.Installer(Home())
             assert (_refused(taken.open, size) is None) == opens, (free, size)
             if opens and size is None:
                 assert (_refused(taken.write, memoryview(b"x")) is None) == (free > 16)
@@ -203,10 +211,10 @@ def test_damaged_settings_are_no_obstacle():
 def test_quiet_time():
     app = App()
     way = Files(app).way()
-    assert way.quiet() and way.cadata() is None and not way.post and way.check_hostname
+    assert way.quiet() and way.cadata() is None and not way.post() and way.check_hostname
     app.outlets[0].flows = True
     assert not way.quiet()
     app.outlets[0].flows = False
     app.outlets[0].connector.transaction = object()
     assert not way.quiet()
-    assert app.cp.config.change("RivotUploadMethod", "POST") == "Accepted" and Files(app).way().post
+    assert app.cp.config.change("RivotUploadMethod", "POST") == "Accepted" and Files(app).way().post()

@@ -43,7 +43,7 @@ class Installer:
             raise ValueError("wrong signature")
         self.flash.trial = self.flash.part
 
-    def outcome(self):
+    async def outcome(self):
         if self.flash.trial is None:
             return None
         works = self.flash.works
@@ -183,7 +183,7 @@ def test_update():
         actions = [m[2] if m[0] == 2 else m[0] for _, side, m in bench.csms.seen if side == "cp"]
         assert "FirmwareStatusNotification" not in actions[: actions.index(3)]
         await bench.until(lambda: bench.resets)
-        assert bench.resets == [False] and bench.statuses() == DONE[:3]
+        assert bench.resets == [True] and bench.statuses() == DONE[:3]
         assert bench.state(0) == bench.state(1) == "Unavailable"
         await asyncio.sleep_ms(200_000)  # the restart takes its time
         assert bench.statuses() == DONE[:3]
