@@ -7,8 +7,11 @@ back; it lies outside the slots, must work with every version of what is in them
 import os
 import sys
 
+from cold import cold
+
 NAMES = ("slot_a", "slot_b")
 MANIFEST = "/manifest.json"
+_BAD = "/manifest.bad"  # what boot.py makes of it
 _MARKER = "/slot.txt"
 _TRIAL = "/trial"
 _STARTS = "3"  # a new program has so many starts
@@ -53,6 +56,54 @@ def settle(folder):
 def begin_trial(folder):
     """The next start runs that slot, which is whole and has the file `trial`. OSError: it will not."""
     _mark(folder, "try " + _STARTS)
+
+
+def state():
+    """[(name, version, what it does)] of both slots; version: text, "" if there is none.
+
+    What it does: "runs", "runs on trial", "ready" (roll_back would start it), "on trial next" (the next start tries
+    it), "given up" (had its chances), "empty" (or half written). Both slots are "empty" if the program is in neither.
+    """
+    mine = running()
+    if mine is None:
+        return [(name, "", "empty") for name in NAMES]
+    root = mine.rpartition("/")[0]
+    rows = []
+    for name in NAMES:
+        folder = "%s/%s" % (root, name)
+        version = _version(folder + MANIFEST)
+        doing = "ready" if version else "empty"
+        if folder == mine:
+            doing = "runs on trial" if is_on_trial(mine) else "runs"
+        elif version and is_on_trial(folder):
+            doing = "on trial next"
+        elif not version and _is_there(folder + _BAD):
+            version, doing = _version(folder + _BAD), "given up"
+        rows.append((name, version, doing))
+    return rows
+
+
+def roll_back():
+    """The next start runs the other slot; returns its version. One on trial is given up for it.
+
+    ValueError: there is nothing to go back to, in words; OSError: it could not be written down.
+    """
+    mine = running()
+    other = idle(mine) if mine else ""
+    version = _version(other + MANIFEST)
+    if not version:
+        raise ValueError("there is no other version")
+    if is_on_trial(mine):
+        os.rename(mine + MANIFEST, mine + _BAD)  # as boot.py does: outcome.py must not take it for a power cut
+    _mark(other, "try " + _STARTS if _is_there(other + _TRIAL) else "good")
+    return version
+
+
+def _version(path):
+    try:
+        return cold("charger.contents").head(path)["version"]
+    except ValueError:
+        return ""
 
 
 def empty(folder):

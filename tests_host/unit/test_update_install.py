@@ -525,6 +525,36 @@ def test_program_in_rom():
     assert outcome() is False
 
 
+def test_state_and_roll_back():
+    """What a technician sees, and the way back that he takes."""
+    start()
+    assert slots.state() == [("slot_a", "1.0.0", "runs"), ("slot_b", "0.9.0", "ready")]
+    assert slots.roll_back() == "0.9.0" and boot.pick(POINT) == B and boot.pick(POINT) == B
+    run_from(B)
+    assert slots.state() == [("slot_a", "1.0.0", "ready"), ("slot_b", "0.9.0", "runs")]
+    assert slots.roll_back() == "1.0.0" and boot.pick(POINT) == A
+    run_from(A)
+    assert take(bundle(NEW)) is None
+    assert slots.state() == [("slot_a", "1.0.0", "runs"), ("slot_b", "1.2.3", "on trial next")]
+    assert boot.pick(POINT) == B
+    run_from(B)
+    assert slots.state()[1] == ("slot_b", "1.2.3", "runs on trial")
+    assert slots.roll_back() == "1.0.0"
+    assert start_again() == A and outcome() is False, "the update is over, and does not begin anew"
+    assert slots.state() == [("slot_a", "1.0.0", "runs"), ("slot_b", "1.2.3", "given up")]
+    for folder in (A, POINT + "/program"):
+        run_from(folder)
+        try:
+            slots.roll_back()
+        except ValueError:
+            continue
+        raise AssertionError(folder)
+    assert slots.state() == [("slot_a", "", "empty"), ("slot_b", "", "empty")]
+    run_from(A)
+    slots.empty(B)
+    assert slots.state()[1] == ("slot_b", "", "empty")
+
+
 def test_both_read_the_marker_alike():
     """boot.py and slots.py share no code."""
     start()
