@@ -92,4 +92,5 @@ def test_a_longer_text_is_no_name(tmp_path: Path) -> None:
 
 def test_the_build_does_it(tmp_path: Path) -> None:
     build(ROOT, "sim", tmp_path)
-    assert b'"%s":%s    ' in (tmp_path / "firmware" / "vendor_texts.mpy").read_bytes()
+    names = {old: new for new, old in (line.split() for line in (tmp_path / "names.txt").read_text().splitlines())}
+    assert b'"%s":%s    ' in (tmp_path / "firmware" / names["charger.vendor_texts"]).read_bytes()

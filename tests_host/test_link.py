@@ -117,7 +117,7 @@ def grow(shop):
 
 
 def linked(sources: dict[str, str]) -> tuple[dict[str, str], list[str]]:
-    return link(sources, ("main",), lambda path: module_name(Path(path)))
+    return link(sources, ("main",), lambda path: module_name(Path(path)))[:2]
 
 
 def output(folder: Path, sources: dict[str, str]) -> str:
@@ -185,10 +185,29 @@ def test_private_attributes_share_their_names() -> None:
 def test_cold_modules_move_to_a_name_of_one_part() -> None:
     texts, _ = linked(SOURCES)
     assert "firmware/app/rare.py" not in texts and "cold('rare')" in texts["firmware/start.py"]
-    texts, _ = link(SOURCES, ("main",), lambda path: module_name(Path(path)), frozenset({"rare"}))
+    texts, _, _ = link(SOURCES, ("main",), lambda path: module_name(Path(path)), frozenset({"rare"}))
     assert "firmware/app/rare.py" in texts and 'cold("app.rare")' in texts["firmware/start.py"]  # the port has a rare
     other = {**SOURCES, "firmware/other/rare.py": "", "firmware/app/late.py": "import other.rare\nlate = str\n"}
     assert "firmware/app/rare.py" in linked(other)[0]  # there are two
+
+
+def test_cold_modules_take_words_that_cost_nothing() -> None:
+    """The same ones whatever modules there are beside, and never the name of a module."""
+
+    def moved(sources: dict[str, str], words: tuple[str, ...]) -> dict[str, str]:
+        texts, _, names = link(sources, ("main",), lambda path: module_name(Path(path)), frozenset({"taken"}), words)
+        for name, word in names.items():
+            assert f"firmware/{word}.py" in texts and f"cold('{word}')" in "".join(texts.values()), name
+        return names
+
+    words = ("append", "taken", "read", "fixed", "write")
+    names = moved(SOURCES, words)
+    assert names.keys() == {"app.rare", "start"} and set(names.values()) < {"append", "read", "write"}
+    more = {**SOURCES, "firmware/app/other.py": "", "firmware/late.py": 'from cold import cold\n\ncold("app.other")\n'}
+    assert moved(more, (*words, "strip", "keys", "get"))["app.rare"] in (names["app.rare"], "strip", "keys", "get")
+    assert moved(SOURCES, ()) == {"app.rare": "rare"}
+    said = {**SOURCES, "firmware/app/late.py": 'def late():\n    print("start")\n'}
+    assert "start" not in moved(said, words)  # a text that may mean something else
 
 
 def test_a_module_that_a_text_is_completed_to_keeps_its_name() -> None:

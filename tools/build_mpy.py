@@ -30,7 +30,7 @@ from tools.fleeting import fleeting
 from tools.link import PATH as JOINED
 from tools.link import LinkError, link
 from tools.reach import ENTRIES, module_name, reachable
-from tools.shorten import Program, Stock, findings
+from tools.shorten import Program, Stock, findings, words_in_use
 
 ROOT = Path(__file__).resolve().parent.parent
 # 31-bit small ints as on the ESP32: a wider constant becomes an object in the file, not a different number.
@@ -38,7 +38,7 @@ _OPTIONS = ("-msmall-int-bits=31",)
 _NO_LINES = ("-O3",)  # without line numbers: 3 kB less RAM in a charging session
 _NOT_DEVICE = ("manifest.py",)  # read by makemanifest on the computer
 _MANIFEST = ".build.json"  # in the output folder: {source: fingerprint}
-_NAMES = "names.txt"  # in the output folder: new public names and the old ones
+_NAMES = "names.txt"  # in the output folder: new public names and the old ones, new files and their modules
 # Where a program may be started: MicroPython takes a folder there for a module of that name.
 _FOLDERS = frozenset(("boards", "build", "data", "firmware", "lib", "tests_host", "tools"))
 STUBS = ROOT / ".venv" / "stubs"  # what MicroPython calls its own; from make setup, like the interpreter
@@ -108,6 +108,7 @@ def _renamed(texts: dict[str, str], joined: bool) -> tuple[dict[str, str], str]:
     joined: those that stay in RAM become one.
     """
     problems = []
+    moved: dict[str, str] = {}
     for path, text in texts.items():
         try:
             problems += [f'File "{path}", line {line}: {what}' for line, what in findings(text)]
@@ -117,15 +118,16 @@ def _renamed(texts: dict[str, str], joined: bool) -> tuple[dict[str, str], str]:
         raise BuildError("\n".join(problems))
     if joined:
         try:
-            taken = _FOLDERS.union(path.stem for path in STUBS.rglob("*.pyi"))
-            texts, _ = link(texts, ENTRIES, lambda path: module_name(Path(path)), taken)
+            taken = _FOLDERS.union(part for path in STUBS.rglob("*.pyi") for part in path.with_suffix("").parts)
+            words = sorted(words_in_use(texts.values(), _stock()) - taken)
+            texts, _, moved = link(texts, ENTRIES, lambda path: module_name(Path(path)), taken, words)
         except LinkError as exc:
             raise BuildError(str(exc)) from None
     program = Program(texts, _stock(), (JOINED, "lib/"))  # what stays in RAM, what sessions load, and then the rest
     texts = {path: program.rename(path) for path in texts}
     if joined:
         texts = fleeting(texts, {path: module_name(Path(path)) for path in texts}, _stock().words)
-    return texts, program.listing()
+    return texts, program.listing() + "".join(f"{new}.mpy {old}\n" for old, new in sorted(moved.items()))
 
 
 def _compiler_version() -> str:

@@ -6,7 +6,8 @@ less. The sources stay as they are; a traceback of the built firmware names the 
 
 Cold modules (lib/cold.py) stay apart, but move: a module's dotted name and its last part are names that stay, too, so
 `ocpp16.session` becomes `session` in the same root folder, where that is free and no text of the program is completed
-to the dotted name ("hal." + board.HAL).
+to the dotted name ("hal." + board.HAL). Given words that cost nothing, it becomes one of them: `append`, as far as they
+go; modules without a dot, too.
 
 Joined is what others import by `from x import y` at their top level. Left alone are the program's entry points, modules
 that somebody imports whole (`import x`), that are imported only inside functions (so not always), and those whose name
@@ -21,8 +22,9 @@ import ast
 import builtins
 import io
 import tokenize
+import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tools.shorten import is_private
@@ -60,12 +62,15 @@ def link(
     entries: tuple[str, ...],
     name_of: Callable[[str], str],
     taken: frozenset[str] = frozenset(),
-) -> tuple[dict[str, str], list[str]]:
-    """Return (texts by path, the modules that were joined). One text is new, at PATH; theirs are gone.
+    words: Sequence[str] = (),
+) -> tuple[dict[str, str], list[str], dict[str, str]]:
+    """Return (texts by path, the modules that were joined, {module: name it has moved to}).
+
+    One text is new, at PATH; those of the joined modules are gone.
 
     sources: path -> text of all files of the program; entries: modules that are started, so stay; name_of: the dotted
-    name a path is imported by; taken: names of modules that the port has. LinkError: see there. SyntaxError: a file
-    cannot be read.
+    name a path is imported by; taken: names of modules that the port has; words: names that cost nothing, for modules
+    that move. LinkError: see there. SyntaxError: a file cannot be read.
     """
     modules = {
         name_of(path): _Module(name_of(path), path, ast.parse(text), path.endswith("/__init__.py"))
@@ -76,10 +81,10 @@ def link(
         module.needs = [module.origin(node) for node in module.tree.body if isinstance(node, ast.ImportFrom)]
     joined = [modules[name] for name in _in_order(_candidates(modules, entries), modules)]
     if not joined:
-        return dict(sources), []
+        return dict(sources), [], {}
     inside = {module.name for module in joined}
     new = _new_names(joined, modules, inside)
-    moved = _moved(modules, inside, taken)
+    moved = _moved(modules, inside | set(entries), taken, words)
     body = _body(joined, inside, new, moved)
     texts = {PATH: ast.unparse(ast.Module(body, [])) + "\n"}
     for module in modules.values():
@@ -88,7 +93,7 @@ def link(
             if module.name in moved:
                 path = f"{path.partition('/')[0]}/{moved[module.name]}.py"
             texts[path] = _redirected(module, sources[module.path], inside, new, moved)
-    return texts, [module.name for module in joined]
+    return texts, [module.name for module in joined], moved
 
 
 # -- which
@@ -134,32 +139,40 @@ def _in_order(wanted: set[str], modules: Mapping[str, _Module]) -> list[str]:
     return order
 
 
-def _moved(modules: Mapping[str, _Module], inside: set[str], taken: frozenset[str]) -> dict[str, str]:
-    """Dotted names of modules that are loaded by a text -> the one part that is enough."""
-    texts: set[str] = set()
+def _moved(
+    modules: Mapping[str, _Module], fixed: set[str], taken: frozenset[str], words: Sequence[str]
+) -> dict[str, str]:
+    """Names of modules that are loaded by a text -> the one part that is enough. fixed: modules that do not move."""
+    texts: Counter[str] = Counter()
+    cold: Counter[str] = Counter()  # texts in cold("...")
     whole: set[str] = set()
     for module in modules.values():
         for node in ast.walk(module.tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                texts.add(node.value)
+                texts[node.value] += 1
             elif isinstance(node, ast.Import):
                 whole.update(alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
                 whole.update(f"{module.origin(node)}.{alias.name}" for alias in node.names)
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "cold":
+                cold.update(str(arg.value) for arg in node.args if isinstance(arg, ast.Constant))
     begun = tuple(text for text in texts if text.endswith("."))  # the program completes them: "hal." + name
     used = Counter(name.rpartition(".")[2] for name in modules)
     used.update(taken | {NAME} | {name.partition(".")[0] for name in modules if "." in name})
-    return {
-        name: leaf
-        for name, module in modules.items()
-        for leaf in [name.rpartition(".")[2]]
-        if "." in name
-        and name in texts
-        and name not in inside | whole
-        and not module.is_package
-        and used[leaf] == 1
-        and not name.startswith(begun)
-    }
+    moved: dict[str, str] = {}
+    free = {word for word in words if not used[word]}
+    for name, module in sorted(modules.items()):
+        # A text without a dot may mean something else.
+        is_name = texts[name] and ("." in name or texts[name] == cold[name])
+        if not is_name or name in fixed | whole or module.is_package or name.startswith(begun):
+            continue
+        leaf = name.rpartition(".")[2]
+        if free:  # the same for a module whatever modules there are beside it, as far as that goes
+            moved[name] = max(free, key=lambda word: zlib.crc32(f"{name} {word}".encode()))
+            free.remove(moved[name])
+        elif leaf != name and used[leaf] == 1:
+            moved[name] = leaf
+    return moved
 
 
 # -- names

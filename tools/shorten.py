@@ -28,7 +28,7 @@ import string
 import subprocess
 import tokenize
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,6 +100,12 @@ def _built_in(words: list[str], interpreter: Path) -> Iterator[str]:
     for word, (before, after) in zip(words, itertools.pairwise(counts), strict=True):
         if before == after:
             yield word
+
+
+def words_in_use(texts: Iterable[str], stock: Stock) -> set[str]:
+    """Words of the port that a program uses anyway: as names of something else they cost nothing, and take nothing."""
+    used = {token.string for text in texts for token in _names(text)}
+    return {word for word in used.intersection(stock.words) if word.islower() and len(word) >= _SHORTEST}
 
 
 class Program:

@@ -52,7 +52,7 @@ def _rsa(data, at, end):
     exponent, at = _number(data, at)
     if at != end or not modulus & exponent & 1 or not 3 <= exponent < 1 << 32:
         raise ValueError("public key: RSA numbers")
-    if not 1 << 2047 <= modulus < 1 << 4096:
+    if not modulus >> 2047 or modulus >> 4096:  # the other way round both numbers would be written out
         raise ValueError("public key: RSA needs 2048 to 4096 bits")
     return rsa.verifier(modulus, exponent)
 

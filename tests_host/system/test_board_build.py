@@ -33,6 +33,7 @@ async def test_a_compiled_board_charges(tmp_path: Path) -> None:
         (tmp_path / "factory.json").write_text(json.dumps(presets))
         command = [str(interpreter(32)), "-X", "heapsize=2m", "tests_host/unit/chip_main.py", str(tmp_path)]
         command += [names.get(name, name) for name in ("main", "DATA", "FACTORY")]
+        command.append(names["device"].removesuffix(".mpy"))
         await program.start(command, ROOT, {"MICROPYPATH": ":".join(map(str, path))})
         try:
 

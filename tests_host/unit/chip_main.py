@@ -1,6 +1,7 @@
-"""Start a compiled board on the fake chip: `micropython chip_main.py FOLDER MAIN DATA FACTORY`.
+"""Start a compiled board on the fake chip: `micropython chip_main.py FOLDER MAIN DATA FACTORY DEVICE`.
 
-FOLDER -- what the flash is; the others -- the names that the build gave main.main, device.DATA and device.FACTORY.
+FOLDER -- what the flash is; the others -- the names that the build gave main.main, device.DATA, device.FACTORY and the
+module device.
 A vehicle is plugged in after 2 s. Prints what happens to the pins: "PIN contactor 1". The modules of the build are
 joined and renamed, so nothing of it is imported here but `device`, for the place of its files, and `main`.
 """
@@ -67,8 +68,8 @@ async def world(site):
                 print("PIN", name, level)
 
 
-folder, entry, data, factory = sys.argv[1:]
-device = __import__("device")
+folder, entry, data, factory, device = sys.argv[1:]
+device = __import__(device)
 setattr(device, data, folder + "/data")
 setattr(device, factory, folder + "/factory.json")
 sys.argv[1:] = []
