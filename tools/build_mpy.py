@@ -126,7 +126,10 @@ def _renamed(texts: dict[str, str], joined: bool) -> tuple[dict[str, str], str]:
     program = Program(texts, _stock(), (JOINED, "lib/"))  # what stays in RAM, what sessions load, and then the rest
     texts = {path: program.rename(path) for path in texts}
     if joined:
-        texts = fleeting(texts, {path: module_name(Path(path)) for path in texts}, _stock().words)
+        names = {path: module_name(Path(path)) for path in texts}
+        own = {word: name.rpartition(".")[2] for name, word in moved.items()}
+        before = {path: f"{path.partition('/')[0]}/{own[name]}.py" for path, name in names.items() if name in own}
+        texts = fleeting(texts, names, _stock().words, before)
     return texts, program.listing() + "".join(f"{new}.mpy {old}\n" for old, new in sorted(moved.items()))
 
 

@@ -24,13 +24,19 @@ _LOOKUPS = ("cold", "__import__", "getattr", "hasattr", "setattr", "const")  # w
 NESTED = ("lib/inbound", "lib/rpc", "lib/ocpp16/profiles/", "lib/charging", "lib/journal", "lib/session", "lib/schema")
 
 
-def fleeting(texts: Mapping[str, str], names_of: Mapping[str, str], words: Collection[str]) -> dict[str, str]:
+def fleeting(
+    texts: Mapping[str, str],
+    names_of: Mapping[str, str],
+    words: Collection[str],
+    before: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """The same sources (path -> text), short texts of cold modules rewritten. Line breaks stay where they are.
 
-    names_of: path -> the name a module is imported by; words: texts that are names of the port.
+    names_of: path -> the name a module is imported by; words: texts that are names of the port; before: path -> the
+    path it would have with a name of its own.
     """
     trees = {path: ast.parse(text) for path, text in texts.items()}
-    cold = {path for path in _cold(trees, names_of) if not path.startswith(NESTED)}
+    cold = {path for path in _cold(trees, names_of) if not (before or {}).get(path, path).startswith(NESTED)}
     taken = set(words) | {name for text in texts.values() for name in _names(text)}
     taken |= {part for name in names_of.values() for part in (name, *name.split("."))}
     taken |= {value for path in trees.keys() - cold for _, value in _short(trees[path])}
