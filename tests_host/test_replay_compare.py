@@ -7,7 +7,8 @@ import can
 import pytest
 
 from tools.csms.frames import FROM_CHARGER, TO_CHARGER, Frame
-from tools.replay import Bus, main, switched
+from tools.recording import Bus, switched
+from tools.replay import main
 from tools.replay_compare import differences, unlike
 
 ON, OFF = "0132000000000000", "0132000100000000"
