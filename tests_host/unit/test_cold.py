@@ -15,7 +15,7 @@ def test_module_works_and_is_forgotten():
 
 def test_memory_is_free_again():
     def use():
-        return cold("ocpp16.schema").known("Reset")
+        return cold("ocpp16.actions").known("Reset")
 
     for _ in range(5):  # the first use interns names, which stay
         use()
