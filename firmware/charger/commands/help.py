@@ -19,6 +19,7 @@ diag;;everything at once, as GetDiagnostics uploads it: states, counters, settin
 doctor;;looks for what keeps this charger from its central system, step by step
 wifi;scan | join [NAME];networks in reach; stores name and password of one
 cert;list | paste | delete N;certificates that wss:// trusts: subject, issuer, days left; takes a pasted one
+update;[rollback];the two slots of the program: version and state of each; rollback starts the other one
 queue;[list | export | resend N | drop N];messages that wait, and those that were given up
 show;[PART];settings with value and source; PART: only names that contain it
 get;NAME;one setting: value, source, range, meaning

@@ -18,6 +18,7 @@ _MODULES = (
     "charger.commands.setup",
     "charger.commands.status",
     "charger.commands.system",
+    "charger.commands.update",
 )
 
 
@@ -38,6 +39,7 @@ diag;diag;
 doctor;doctor;
 wifi;network;P
 cert;cert;
+update;update;
 queue;queue;P
 show;config;
 get;config;
