@@ -51,7 +51,7 @@ async def _help(console, text):
     found = [name for name in names if name == text] or [name for name in names if name.startswith(text)]
     if not found:
         raise ValueError("There is no such command; help lists them.")
-    guarded = [row[0] for row in cold("charger.commands.table").rows() if row[2]]
+    guarded = [row[0] for row in cold("charger.commands.table").rows() if row[3]]
     for name, arguments, told in rows():
         if name not in found:
             continue

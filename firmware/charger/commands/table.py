@@ -6,63 +6,48 @@ What changes something needs the PIN. Commands may be shortened as long as they 
 from cold import cold
 
 _MODULES = (
-    "charger.commands.cert",
-    "charger.commands.config",
+    "charger.commands.help",
+    "charger.commands.status",
     "charger.commands.devices",
     "charger.commands.diag",
     "charger.commands.doctor",
-    "charger.commands.help",
     "charger.commands.network",
-    "charger.commands.pin",
-    "charger.commands.queue",
-    "charger.commands.setup",
-    "charger.commands.status",
-    "charger.commands.system",
+    "charger.commands.cert",
     "charger.commands.update",
+    "charger.commands.queue",
+    "charger.commands.config",
+    "charger.commands.pin",
+    "charger.commands.setup",
+    "charger.commands.system",
 )
 
 
 def rows():
-    """(name, module, needs the PIN) of each command; those of a module in the order of its COMMANDS."""
-    # Inside the function: a table of the module is one of names, which keep other names from being shortened.
+    """(name, path of the module, its number in the COMMANDS there, needs the PIN?) of each command."""
+    # A line for each of _MODULES; ! needs the PIN. Inside the function: a text of the module that names something keeps
+    # that name from being shortened.
     lines = """\
-help;help;
-status;status;
-session;status;
-meter;status;
-bms;devices;
-power;devices;
-can;devices;
-test;system;
-log;system;
-diag;diag;
-doctor;doctor;
-wifi;network;P
-cert;cert;
-update;update;
-queue;queue;P
-show;config;
-get;config;
-set;config;P
-unset;config;P
-save;config;P
-revert;config;P
-export;config;
-import;config;P
-factory-reset;config;P
-pin;pin;P
-login;pin;
-logout;pin;
-setup;setup;P
-reboot;system;P
-python;system;P
-exit;system;
+help
+status session meter
+bms power can
+diag
+doctor
+wifi!
+cert
+update
+queue!
+show get set! unset! save! revert! export import! factory-reset!
+pin! login logout
+setup!
+test log reboot! python! exit
 """
     start = 0
-    while start < len(lines):  # no split(): a copy of all of it has no room in a session
+    for path in _MODULES:
         end = lines.find("\n", start)
-        name, module, marks = lines[start:end].split(";")
-        yield name, module, marks == "P"
+        number = 0
+        for name in lines[start:end].split(" "):
+            yield name.rstrip("!"), path, number, name[-1] == "!"
+            number += 1
         start = end + 1
 
 
@@ -77,9 +62,7 @@ def find(text):
         raise ValueError("There is no such command; help lists them.")
     if len(found) > 1:
         raise ValueError("Unclear: " + ", ".join([row[0] for row in found]))
-    name, word, changes = found[0]
-    path = next(path for path in _MODULES if path.endswith(word))  # the build shortens them to that word
-    return path, [row[0] for row in rows() if row[1] == word].index(name), changes
+    return found[0][1:]
 
 
 def candidates(begun):
