@@ -146,7 +146,8 @@ def test_power_cut_at_every_write(bench: Bench, board: VirtualBoard) -> None:
 
 
 def test_cable_pulled_at_every_kth_byte(bench: Bench, board: VirtualBoard) -> None:
-    """The board goes on with power and no cable, then is switched off and on."""
+    """In every block of a transfer, and between them. The board goes on with power and no cable, then is switched off
+    and on: the old version starts, and with the cable back the same command completes."""
     versions = []
     at = 40
     while True:
@@ -159,7 +160,10 @@ def test_cable_pulled_at_every_kth_byte(bench: Bench, board: VirtualBoard) -> No
         if not board.lost:
             break
         versions.append(restarted(board))
-        at += 211
+        since = len(board.said)
+        put(board, bench.new)
+        assert started(board, since) == "2", at
+        at += 113  # less than a block: the window of the raw paste mode is 128 bytes
     assert len(versions) > 15 and "".join(versions) == "".join(sorted(versions)) and versions[0] == "1"
 
 

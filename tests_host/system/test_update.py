@@ -18,6 +18,7 @@ from tests_host.system.rig import system_test
 from tests_host.system.steps import QuickRig, calls_of, together
 from tools import bundle, manifest
 from tools.build_mpy import build
+from tools.csms.certificates import make_certificates
 from tools.demo.firmware import ROOT, Firmware
 
 PAST = "2020-01-01T00:00:00Z"
@@ -94,9 +95,11 @@ def _make_works(path: Path) -> Works:
 class UpdateRig(QuickRig):
     """A charger whose slot_a holds the old version, and which trusts our keys."""
 
-    def __init__(self, path: Path, name: str, works: Works, program: Firmware | None = None) -> None:
-        settings = {"update.trial_s": TRIAL_S}
-        super().__init__(path, name, program=program or SlotFirmware(), settings=settings)
+    def __init__(
+        self, path: Path, name: str, works: Works, program: Firmware | None = None, **settings: str | bool
+    ) -> None:
+        own = {name.replace("_", ".", 1): value for name, value in settings.items()}
+        super().__init__(path, name, program=program or SlotFirmware(), settings={"update.trial_s": TRIAL_S, **own})
         slot = self.data / "slot_a"
         for at, source in manifest.on_device(p.relative_to(works.old) for p in works.old.rglob("*.mpy")).items():
             (slot / at).parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +120,8 @@ class UpdateRig(QuickRig):
 
     async def update(self, location: str) -> int:
         mark = self.mark()
-        assert await self.call("UpdateFirmware", {"location": location, "retrieveDate": PAST}) == {}
+        request = {"location": location, "retrieveDate": PAST, "retries": 0}
+        assert await self.call("UpdateFirmware", request) == {}
         return mark
 
     async def told(self, status: str, since: int, timeout: float = 30) -> None:
@@ -159,6 +163,25 @@ async def _refused(path: Path, http: FileServer, works: Works) -> None:
             assert (rig.data / "slot.txt").read_text() == "slot_a good\n"
         await rig.told("Installed", await rig.update(http.url("/good")))
         assert rig.versions()[-2:] == ["1.0.0", "1.1.0"]
+
+
+async def _secure(path: Path, works: Works) -> None:
+    """Over TLS, from nobody but whom our own roots know; and an older version, where that is allowed."""
+    folders = [path / name for name in ("ours", "theirs")]
+    for folder in folders:
+        folder.mkdir()
+    ours, theirs = [make_certificates(folder, "127.0.0.1") for folder in folders]
+    with FileServer(ssl=ours.server_context()) as http, FileServer(ssl=theirs.server_context()) as stranger:
+        http.files = stranger.files = works.bundles
+        http.faults["/older"] = [Fault(cut_at=9000)]
+        trusted = str(ours.ca_file)
+        async with UpdateRig(path, "secure", works, ocpp_ca_file=trusted, update_allow_downgrade=True) as rig:
+            await rig.told("DownloadFailed", await rig.update(stranger.url("/older")))
+            assert rig.statuses() == ["Downloading", "DownloadFailed"]
+            await rig.told("Installed", await rig.update(http.url("/older")))
+            assert rig.statuses()[2:] == INSTALLED and rig.versions() == ["1.0.0", "0.9.0"]
+            asked = [headers.get("range") for _, _, headers in http.requests]
+            assert len(asked) == 2 and asked[0] is None and str(asked[1]).startswith("bytes="), asked
 
 
 async def _crashing(path: Path, http: FileServer, works: Works) -> None:
@@ -207,6 +230,7 @@ async def test_update(tmp_path: Path) -> None:
             good=_good(tmp_path, http, works, "/good"),
             rsa=_good(tmp_path, http, works, "/rsa", SlotFirmware(32, heap=HEAP)),
             refused=_refused(tmp_path, http, works),
+            secure=_secure(tmp_path, works),
             crashing=_crashing(tmp_path, http, works),
             unreachable=_unreachable(tmp_path, http, works),
         )
