@@ -70,6 +70,7 @@ packages: setup ## Renew the lists of files by which mip installs lib/ocpp16 and
 	@$(BIN)/python -m tools.packages
 
 bundle: setup ## Pack a build for UpdateFirmware: BOARD=name KEY=keys/update.key.pem (python -m tools.bundle keys)
+	@test -n "$(KEY)" || { echo "KEY=keys/update.key.pem is missing; $(BIN)/python -m tools.bundle keys makes one"; exit 2; }
 	@$(BIN)/python -m tools.bundle make --board $(BOARD) --key "$(KEY)" $(ARGS)
 
 demo: setup ## Show a whole charging session (ARGS=--auto needs no keys)

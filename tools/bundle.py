@@ -219,7 +219,7 @@ def _make(options: argparse.Namespace) -> int:
 def _show(options: argparse.Namespace) -> int:
     bundle = read(options.bundle)
     about = bundle.manifest
-    print(f"version      {about.version}\nboard        {about.board} ({about.port} {about.chip})".rstrip())
+    print(f"version      {about.version}\nboard        {about.board} ({f'{about.port} {about.chip}'.strip()})")
     print(f"MicroPython  {about.micropython} or later, .mpy {about.mpy} {about.arch}".rstrip())
     print(f"files        {len(about.files)}, {about.total:,} bytes; {bundle.size:,} packed")
     if options.files:
