@@ -50,26 +50,6 @@ def parse(arguments):
     return options
 
 
-def read_factory(path):
-    """Return the object in the factory file, {} without one. UsageError: it cannot be used."""
-    if path is None:
-        return {}
-    try:
-        factory = cold("charger.files").read_json(path)
-    except OSError as exc:
-        raise UsageError("cannot read the factory file %s (error %s)" % (path, exc.errno))
-    except ValueError:
-        raise UsageError("the factory file %s is not whole JSON" % path)
-    if not isinstance(factory, dict):
-        raise UsageError("the factory file %s must hold one JSON object" % path)
-    for name in factory:
-        if name not in ("board", "settings", "ocpp"):
-            raise UsageError("the factory file %s has an unknown part %s" % (path, name))
-        if not isinstance(factory[name], dict):
-            raise UsageError("%s in the factory file %s must be an object" % (name, path))
-    return factory
-
-
 def find_board(name):
     """Return the module boards/<name>/board.py, beside or above this folder. UsageError: there is none."""
     here = __file__.rpartition("/")[0] or "."
@@ -104,18 +84,14 @@ def _is_folder(path):
         return False
 
 
-def is_file(path):
-    try:
-        return os.stat(path)[0] & 0x8000 != 0
-    except OSError:
-        return False
-
-
 def read(words):
     """Return (board data, options, factory) for a command line; None after --help. UsageError: see its text."""
     options = parse(words)
     if options is None:
         print(USAGE)
         return None
-    factory = read_factory(options.get("factory"))
+    try:
+        factory = cold("presets").read(options.get("factory"))
+    except ValueError as exc:
+        raise UsageError(exc.args[0])
     return describe_board(find_board(options["board"]), factory.get("board", {})), options, factory

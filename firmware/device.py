@@ -8,7 +8,7 @@ from cold import cold
 from log import Log
 
 DATA = "/data"  # what survives a power cut
-FACTORY = "/factory.json"  # presets, if the file is there; shape: see arguments.USAGE. Also read by charger.commands
+FACTORY = "/factory.json"  # presets, if the file is there; shape: see presets. Also read by charger.commands
 _LOG_LINES = 12
 _LOOK_S = 30
 
@@ -57,9 +57,8 @@ def _make(board, clock, log):
 
 
 def _presets(log):
-    arguments = cold("arguments")
     try:
-        return arguments.read_factory(FACTORY if arguments.is_file(FACTORY) else None)
-    except arguments.UsageError as exc:
+        return cold("presets").read(FACTORY, True)
+    except ValueError as exc:
         log.error("main", "%s; ignored" % exc)
         return {}

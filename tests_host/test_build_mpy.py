@@ -50,6 +50,15 @@ def test_layout(tree: Path) -> None:
     assert all((tree / "out" / path).stat().st_size == size for path, size in sizes.items())
 
 
+def test_a_board_with_a_hal_of_its_own_has_nothing_that_is_for_computers(tree: Path) -> None:
+    (tree / "firmware/main.py").write_text("import arguments, fixed\n")
+    (tree / "firmware/arguments.py").write_text("USAGE = 'on a computer'\n")
+    for hal, there in (("unix", True), ("esp32", False)):
+        (tree / "boards/other/board.py").write_text(f'HAL = "{hal}"\n')
+        assert (Path("firmware/arguments.mpy") in build(tree, "other", tree / hal)) == there
+    assert all(Path("firmware/main.mpy") in build(tree, "other", tree / hal) for hal in ("unix", "esp32"))
+
+
 def test_same_source_same_bytes_anywhere(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     build(tree, "sim", tree / "out")

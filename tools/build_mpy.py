@@ -29,14 +29,13 @@ from tools import manifest
 from tools.fleeting import fleeting
 from tools.link import PATH as JOINED
 from tools.link import LinkError, link
-from tools.reach import ENTRIES, module_name, reachable
+from tools.reach import ENTRIES, module_name, of_board, reachable
 from tools.shorten import Program, Stock, findings, words_in_use
 
 ROOT = Path(__file__).resolve().parent.parent
 # 31-bit small ints as on the ESP32: a wider constant becomes an object in the file, not a different number.
 _OPTIONS = ("-msmall-int-bits=31",)
 _NO_LINES = ("-O3",)  # without line numbers: 3 kB less RAM in a charging session
-_NOT_DEVICE = ("manifest.py",)  # read by makemanifest on the computer
 _MANIFEST = ".build.json"  # in the output folder: {source: fingerprint}
 _NAMES = "names.txt"  # in the output folder: new public names and the old ones, new files and their modules
 # Where a program may be started: MicroPython takes a folder there for a module of that name.
@@ -54,9 +53,7 @@ def sources(root: Path, board: str) -> list[Path]:
     boards = sorted(p.name for p in (root / "boards").glob("*") if p.is_dir())
     if boards and board not in boards:
         raise BuildError(f"there is no boards/{board}: choose one of {', '.join(boards)}")
-    folders = (root / "firmware", root / "lib", root / "boards" / board)
-    files = (path for folder in folders for path in folder.rglob("*.py") if path.name not in _NOT_DEVICE)
-    return sorted(path.relative_to(root) for path in files)
+    return of_board(root, board)
 
 
 def _compile(source: Path, text: str, target: Path, options: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.reach import ENTRIES, module_name, reachable
+from tools.reach import ENTRIES, module_name, of_board, reachable
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -17,12 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def files(board: str, root: Path = ROOT) -> list[tuple[Path, str]]:
     """(folder, path below it) of every file, sorted: the path is what the device imports it by."""
     folders = (root / "firmware", root / "lib", root / "boards" / board)
-    texts = {
-        path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
-        for folder in folders
-        for path in folder.rglob("*.py")
-        if path.name != "manifest.py"
-    }
+    texts = {path.as_posix(): (root / path).read_text(encoding="utf-8") for path in of_board(root, board)}
     found = reachable(texts, ENTRIES, lambda path: module_name(Path(path)))
     return sorted(
         (folder, (root / path).relative_to(folder).as_posix())

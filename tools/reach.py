@@ -8,10 +8,27 @@ feature profile that the firmware does not name is left out with its message and
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+_NOT_DEVICE = ("manifest.py",)  # read by makemanifest on the computer
+_COMPUTER = (  # left out of a board with a HAL of its own, although the program names them
+    "firmware/arguments.py", "firmware/drivers/can/slcan.py", "firmware/drivers/can/slcan_open.py",
+    "firmware/hal/unix.py", "firmware/hal/unix_system.py",
+)  # fmt: skip
+_ON_DEVICE = re.compile(r'^HAL = "(?!unix")', re.MULTILINE)  # in a board.py
 ENTRIES = ("boot", "main", "board")  # modules that the device starts with, or looks for
+
+
+def of_board(root: Path, board: str) -> list[Path]:
+    """The .py files that may be on a board, relative to `root`, sorted: firmware/, lib/ and its own folder."""
+    folders = (root / "firmware", root / "lib", root / "boards" / board)
+    files = (path for folder in folders for path in folder.rglob("*.py") if path.name not in _NOT_DEVICE)
+    about = root / "boards" / board / "board.py"
+    is_device = about.is_file() and _ON_DEVICE.search(about.read_text(encoding="utf-8"))
+    found = sorted(path.relative_to(root) for path in files)
+    return [path for path in found if not is_device or path.as_posix() not in _COMPUTER]
 
 
 def module_name(source: Path) -> str:

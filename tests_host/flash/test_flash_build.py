@@ -107,7 +107,7 @@ with open(sys.argv[1], "rb") as f:
 vfs.mount(vfs.VfsRom(memoryview(image)), "/rom")
 sys.path[:] = ["/rom", "/rom/lib", ".frozen"]
 import os, json, board, transfer
-print(board.NAME, board.__file__, transfer.__file__)
+print(board.__file__, transfer.__file__)
 with open("/rom/manifest.json") as f:
     files = json.load(f)["files"]
 print(sum([os.stat("/rom/" + path)[6] for path in files]))
@@ -126,7 +126,7 @@ def test_micropython_mounts_the_romfs_and_imports_from_it(built: Path, tmp_path:
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=30)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "rivot_dcfc /rom/board.mpy /rom/lib/transfer/__init__.mpy",
+        "/rom/board.mpy /rom/lib/transfer/__init__.mpy",
         str(manifest.read(built / manifest.NAME).total),
         "True",
         "read-only 30",

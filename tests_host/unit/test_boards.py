@@ -3,6 +3,7 @@
 import sys
 
 import arguments
+import presets
 
 DEVICES = ("rivot_dcfc", "esp32_devkitc_mcp2515", "esp32_s3")
 
@@ -168,13 +169,14 @@ def test_factory_file():
             if content is not None:
                 with open(path, "w") as f:
                     f.write(content)
-            assert words in refused(arguments.read_factory, path), content
+            assert words in refused(presets.read, path), content
         with open(path, "w") as f:
             f.write('{"ocpp": {"HeartbeatInterval": "60"}}')
-        assert arguments.read_factory(path) == {"ocpp": {"HeartbeatInterval": "60"}}
-        assert arguments.read_factory(None) == {}
+        assert presets.read(path) == {"ocpp": {"HeartbeatInterval": "60"}}
+        assert presets.read(None) == {}
     finally:
         remove(path)
+    assert presets.read(path, True) == {} and "cannot read" in refused(presets.read, path)
 
 
 def path_owner():
