@@ -91,7 +91,7 @@ def read(words):
         print(USAGE)
         return None
     try:
-        factory = cold("presets").read(options.get("factory"))
+        factory = cold("factory").read(options.get("factory"))
     except ValueError as exc:
         raise UsageError(exc.args[0])
     return describe_board(find_board(options["board"]), factory.get("board", {})), options, factory

@@ -8,7 +8,7 @@ from cold import cold
 from log import Log
 
 DATA = "/data"  # what survives a power cut
-FACTORY = "/factory.json"  # presets, if the file is there; shape: see presets. Also read by charger.commands
+FACTORY = "/factory.json"  # presets, if the file is there; shape: see factory. Also read by charger.commands
 _LOG_LINES = 12
 _LOOK_S = 30
 
@@ -58,7 +58,7 @@ def _make(board, clock, log):
 
 def _presets(log):
     try:
-        return cold("presets").read(FACTORY, True)
+        return cold("factory").read(FACTORY, True)
     except ValueError as exc:
         log.error("main", "%s; ignored" % exc)
         return {}

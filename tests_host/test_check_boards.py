@@ -14,7 +14,7 @@ from tools.check_boards import check, partitions
 from tools.frozen import files
 
 DEVICES = ("rivot_dcfc", "esp32_devkitc_mcp2515", "esp32_s3")
-LARGEST = 200_000  # bytes of .mpy
+LARGEST = 240_000  # bytes of .mpy: with its folders it fits the 256 KiB of a ROMFS partition
 
 
 @pytest.fixture

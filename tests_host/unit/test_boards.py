@@ -3,7 +3,7 @@
 import sys
 
 import arguments
-import presets
+import factory
 
 DEVICES = ("rivot_dcfc", "esp32_devkitc_mcp2515", "esp32_s3")
 
@@ -169,14 +169,14 @@ def test_factory_file():
             if content is not None:
                 with open(path, "w") as f:
                     f.write(content)
-            assert words in refused(presets.read, path), content
+            assert words in refused(factory.read, path), content
         with open(path, "w") as f:
             f.write('{"ocpp": {"HeartbeatInterval": "60"}}')
-        assert presets.read(path) == {"ocpp": {"HeartbeatInterval": "60"}}
-        assert presets.read(None) == {}
+        assert factory.read(path) == {"ocpp": {"HeartbeatInterval": "60"}}
+        assert factory.read(None) == {}
     finally:
         remove(path)
-    assert presets.read(path, True) == {} and "cannot read" in refused(presets.read, path)
+    assert factory.read(path, True) == {} and "cannot read" in refused(factory.read, path)
 
 
 def path_owner():
