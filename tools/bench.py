@@ -20,11 +20,12 @@ from typing import Any
 from rich.console import Console
 
 from tools.build_mpy import build
-from tools.csms import BenchCsms, CallFailed
-from tools.demo.firmware import ROOT, Firmware, write_factory
-from tools.demo.process import Child, StartError
+from tools.csms import CallFailed
+from tools.demo.charger import Charger
+from tools.demo.firmware import ROOT, Firmware
+from tools.demo.process import StartError
 from tools.romfs import pack
-from tools.sim.client import SimClient, SimError, simulator
+from tools.sim.client import SimError
 
 IDENTITY = "BENCH"
 FLOOD = 1900  # frames/s on each bus, the most that 250 kbit/s carries
@@ -48,13 +49,19 @@ sys.exit(main.main(sys.argv[2:]))
 Row = tuple[str, str, str]  # what, figure, aim
 
 
-@dataclass
-class Charger:
-    """A running firmware with its simulated site and its central system."""
+class Site(Charger):
+    """A charger, registered, that meters every `interval_s` seconds."""
 
-    csms: BenchCsms
-    sim: SimClient
-    firmware: Child
+    def __init__(self, folder: Path, program: Firmware, interval_s: int) -> None:
+        presets = {
+            "settings": {"power.fault_hold_ms": 200},
+            "ocpp": {"MeterValueSampleInterval": str(interval_s)},
+        }
+        super().__init__(folder, IDENTITY, program, presets)
+
+    async def begin(self) -> None:
+        await super().begin()
+        await self.firmware.meanwhile(self.csms.wait_for("StatusNotification", timeout=_WAIT_S))
 
     async def call(self, action: str, **payload: Any) -> None:
         """A CALL that the charger must accept. Raises StartError when it does not, TimeoutError, CallFailed."""
@@ -70,7 +77,7 @@ class Charger:
 
         await self.firmware.meanwhile(self.csms.wait_for(action, fits, since=since, timeout=_WAIT_S))
 
-    async def begin(self) -> None:
+    async def charge(self) -> None:
         """Plug in and charge until current flows."""
         mark, seq = self.csms.mark(), await self.seq()
         await self.sim.cmd("plug", soc=50)
@@ -78,7 +85,7 @@ class Charger:
         await self.call("RemoteStartTransaction", idTag=IDENTITY, connectorId=1)
         await self.sim.wait_event("power_on", seq, timeout=_WAIT_S)
 
-    async def end(self) -> None:
+    async def leave(self) -> None:
         """End the transaction if one runs, pull the plug and wait until the next vehicle may come."""
         mark = self.csms.mark()
         for row in self.csms.store.open_transactions(IDENTITY):
@@ -115,29 +122,11 @@ class Charger:
 
 
 @asynccontextmanager
-async def charger(firmware: Firmware, interval_s: int) -> AsyncIterator[Charger]:
-    """Everything runs, and the charger is registered. Raises StartError, SimError."""
+async def site_of(program: Firmware, interval_s: int) -> AsyncIterator[Site]:
+    """A site in a folder of its own. Raises StartError, TimeoutError."""
     with tempfile.TemporaryDirectory(prefix="charger-bench-") as name:
-        folder = Path(name)
-        (folder / "data").mkdir()
-        async with BenchCsms() as csms, simulator() as sim:
-            factory = folder / "factory.json"
-            write_factory(
-                factory,
-                str(sim.address),
-                csms.url,
-                IDENTITY,
-                settings={"power.fault_hold_ms": 200},
-                ocpp={"MeterValueSampleInterval": str(interval_s)},
-            )
-            argv, env = firmware.command(folder / "data", factory)
-            child = Child("firmware")
-            await child.start(argv, ROOT, env)
-            try:
-                await child.meanwhile(csms.wait_for("StatusNotification", timeout=_WAIT_S))
-                yield Charger(csms, sim, child)
-            finally:
-                await child.stop()
+        async with Site(Path(name), program, interval_s) as site:
+            yield site
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -148,13 +137,13 @@ def percentile(values: list[float], share: float) -> float:
 async def reactions(count: int) -> list[Row]:
     """How long power outlasts the right to it; a vehicle for each measurement."""
     took: dict[str, list[float]] = {cause: [] for cause in CAUSES}
-    async with charger(Firmware(), 10) as site:
+    async with site_of(Firmware(), 10) as site:
         await site.sim.cmd("module", ramp=1000)
         for _ in range(count):
             for cause in CAUSES:
-                await site.begin()
+                await site.charge()
                 took[cause].append(1000 * await site.off_after(cause))
-                await site.end()
+                await site.leave()
     return [
         (
             f'{cause} to "off" on the bus',
@@ -167,14 +156,14 @@ async def reactions(count: int) -> list[Row]:
 
 async def schedule(seconds: int) -> list[Row]:
     """How late MeterValues come on a 1 s schedule, the earliest counting as punctual, while both buses are flooded."""
-    async with charger(Firmware(), 1) as site:
+    async with site_of(Firmware(), 1) as site:
         for bus in ("bms", "pm"):
             await site.sim.cmd("bus", name=bus, load=FLOOD)
-        await site.begin()
+        await site.charge()
         mark = site.csms.mark()
         await asyncio.sleep(seconds)
         came = [f.mono for f in site.csms.transcript.since(mark) if f.action == "MeterValues" and f.kind == "CALL"]
-        await site.end()
+        await site.leave()
     offsets = [(t - came[0]) % 1.0 for t in came[1:]]
     offsets = [offset - 1.0 if offset > 0.5 else offset for offset in offsets]
     late = [1000 * (offset - min(offsets)) for offset in offsets]
@@ -210,11 +199,11 @@ def rom_image(folder: Path) -> Path:
 async def passes(firmware: Firmware) -> bool:
     """A whole session without a word about memory."""
     try:
-        async with charger(firmware, 2) as site:
+        async with site_of(firmware, 2) as site:
             mark = site.csms.mark()
-            await site.begin()
+            await site.charge()
             await site.wait("MeterValues", site.csms.mark())
-            await site.end()
+            await site.leave()
             await site.wait("StopTransaction", mark)
             return not any("MemoryError" in line for line in site.firmware.lines)
     except (StartError, TimeoutError, CallFailed):

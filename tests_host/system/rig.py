@@ -21,18 +21,16 @@ events and the firmware's output are printed. Nothing is left running.
 
 import asyncio
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from functools import partial, wraps
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, TextIO
 
 from tools.csms import FROM_CHARGER, BenchCsms, Frame
 from tools.csms.frames import relative_lines
-from tools.demo.firmware import ROOT, Firmware, write_factory
-from tools.demo.process import Child
-from tools.sim.client import SimClient
+from tools.demo.charger import Charger
+from tools.demo.firmware import Firmware
 from tools.transcript import Session, check, one_session
 
 IDENTITY = "CP-1"
@@ -80,7 +78,7 @@ def field_of(frame: Frame, name: str) -> Any:
     return next((sample["value"] for sample in value["sampledValue"] if sample.get("measurand") == name), None)
 
 
-class Rig:
+class Rig(Charger):
     """See the module's text. Arguments:
 
     tmp_path: the data folder (the charger's flash) is tmp_path/"data" and is kept over `restart_firmware`.
@@ -111,74 +109,39 @@ class Rig:
         wait_registered: bool = True,
         sim_options: tuple[str, ...] = (),
     ) -> None:
-        self.identity = identity
-        self.data = tmp_path / "data"
-        self.csms = BenchCsms(**(csms or {}))
-        self.sim: SimClient
-        self.firmware = Child("firmware")
-        self._factory = tmp_path / "factory.json"
-        self._simulator = Child("simulator")
-        self._options = program or Firmware(bits, mpy, heap, options)
-        self._presets = {"settings": settings, "ocpp": ocpp, "board": board}
+        presets = {"settings": settings, "ocpp": ocpp, "board": board, "connectors": connectors}
+        site = ("--connectors", str(connectors), "--soc", str(soc), *sim_options)
+        super().__init__(tmp_path, identity, program or Firmware(bits, mpy, heap, options), presets, site, csms)
         self._connectors = connectors
-        self._soc = soc
         self._prepare = prepare
         self._wait_registered = wait_registered
-        self._sim_options = sim_options
         self._cursor = 0
         self._old_lines: list[str] = []
-        self._sim_connected = False
         self.report_to: TextIO | None = None  # where a failure is reported; None: stdout
 
-    async def __aenter__(self) -> Self:
-        try:
-            await self._start()
-        except BaseException:
-            await self._report()
-            await self._stop()
-            raise
-        return self
-
     async def __aexit__(
-        self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if error is not None:
-                await self._report()
-        finally:
-            await self._stop()
+        await super().__aexit__(kind, error, trace)
         if error is None and self.csms.errors:
             raise self.csms.errors[0]
 
-    async def _start(self) -> None:
-        self.data.mkdir(parents=True, exist_ok=True)
-        await self.csms.resume()
+    async def begin(self) -> None:
         if self._prepare:
             self._prepare(self.csms)
-        arguments = ["--listen", "127.0.0.1:0", "--connectors", str(self._connectors), "--soc", str(self._soc)]
-        await self._simulator.start([sys.executable, "-m", "tools.sim", *arguments, *self._sim_options], ROOT)
-        sim = (await self._simulator.hello(START_S))["listening"]
-        self.sim = await SimClient.connect(sim)
-        self._sim_connected = True
-        write_factory(self._factory, sim, self.csms.url, self.identity, connectors=self._connectors, **self._presets)
+        await self.start_site()
         await self.start_firmware(self._wait_registered)
 
-    async def _stop(self) -> None:
-        await self.firmware.stop()
-        if self._sim_connected:
-            await self.sim.close()
-        await self._simulator.stop()
-        await self.csms.close()
+    async def failed(self, error: BaseException) -> None:
+        await self._report()
 
     # The firmware process
 
     async def start_firmware(self, wait_registered: bool = True) -> None:
         """Start it (it must not run); wait until every connector has reported its status."""
         mark = self.mark()
-        argv, env = self._options.command(self.data, self._factory)
         self._old_lines += self.firmware.lines
-        self.firmware = Child("firmware")
-        await self.firmware.start(argv, ROOT, env, stdin=True)
+        await self.power_up()
         if wait_registered:
             for connector in range(self._connectors + 1):
                 await self.wait_call("StatusNotification", since=mark, timeout=START_S, connectorId=connector)
@@ -344,7 +307,7 @@ class Rig:
                 for event in (await self.sim.events())[-40:]:
                     say(event)
         except (AttributeError, OSError, TimeoutError):
-            say(self._simulator.tail())
+            say(self.simulator.tail())
         say("---- firmware" + ("" if self.firmware.running else f" (ended with status {self.firmware.code})"))
         for text in [*self._old_lines, *self.firmware.lines][-200:]:
             say(text)

@@ -1,92 +1,44 @@
 """One charger for the transcripts: firmware and simulated site as processes, the bench central system in this one."""
 
-import signal
-import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from tools.csms import FROM_CHARGER, TO_CHARGER, BenchCsms, Frame
-from tools.demo.firmware import ROOT, Firmware, write_factory
-from tools.demo.process import Child
+from tools.csms import FROM_CHARGER, TO_CHARGER, Frame
+from tools.demo.charger import Charger
 from tools.demo.wire_text import line_of, shorten
-from tools.sim.client import SimClient
 
 IDENTITY = "CP-1"
 SOC = 87.0
-_START_S = 30.0
 _WAIT_S = 20.0
 
 
-class Stage:
-    """`async with Stage(folder) as stage:` everything runs; the charger connects in a moment.
+class Stage(Charger):
+    """`async with Stage(folder, interval_s) as stage:` everything runs; the charger connects in a moment.
 
-    folder -- its flash is in there, and kept over `power_cut`. interval_s -- MeterValueSampleInterval.
-    `blocks` has the lines of every scene that was `cut` so far.
+    interval_s -- MeterValueSampleInterval. `blocks` has the lines of every scene that was `cut` so far.
     """
 
     def __init__(self, folder: Path, interval_s: int) -> None:
-        self.csms = BenchCsms()
+        presets = {"ocpp": {"MeterValueSampleInterval": str(interval_s)}}
+        super().__init__(folder, IDENTITY, presets=presets, site=("--soc", str(SOC)))
         self.blocks: dict[str, list[str]] = {}
-        self.sim: SimClient
-        self._folder = folder
-        self._ocpp = {"MeterValueSampleInterval": str(interval_s)}
-        self._simulator = Child("simulator")
-        self._firmware = Child("firmware")
-        self._command: tuple[list[str], dict[str, str]]
         self._lines: list[str] = []
         self._seen: dict[str, str] = {}
         self._at = 0  # number of the frame behind the last one that was waited for
-        self._connected = False
         self.csms.transcript.listeners.append(self._record)
 
-    async def __aenter__(self) -> Self:
-        try:
-            await self._start()
-        except BaseException:
-            await self._stop()
-            raise
-        return self
-
     async def __aexit__(
-        self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
-            error.add_note("\n".join([*self._lines, self._firmware.tail()]))
-        await self._stop()
+        await super().__aexit__(kind, error, trace)
         if error is None and self.csms.violations:
             raise ValueError("\n".join(str(frame) for frame in self.csms.violations))
 
-    async def _start(self) -> None:
-        data, factory = self._folder / "data", self._folder / "factory.json"
-        data.mkdir(parents=True)
-        await self.csms.resume()
-        simulator = [sys.executable, "-m", "tools.sim", "--listen", "127.0.0.1:0", "--soc", str(SOC)]
-        await self._simulator.start(simulator, ROOT)
-        address = (await self._simulator.hello(_START_S))["listening"]
-        self.sim = await SimClient.connect(address)
-        self._connected = True
-        write_factory(factory, address, self.csms.url, IDENTITY, ocpp=self._ocpp)
-        self._command = Firmware().command(data, factory)
-        await self._power_up()
-
-    async def _stop(self) -> None:
-        await self._firmware.stop()
-        if self._connected:
-            await self.sim.close()
-        await self._simulator.stop()
-        await self.csms.close()
-
-    async def _power_up(self) -> None:
-        self._firmware = Child("firmware")
-        await self._firmware.start(self._command[0], ROOT, self._command[1])
+    async def failed(self, error: BaseException) -> None:
+        error.add_note("\n".join([*self._lines, self.firmware.tail()]))
 
     # What is played
-
-    async def power_cut(self) -> None:
-        """The firmware dies, and starts again with the same flash."""
-        await self._firmware.stop(signal.SIGKILL)
-        await self._power_up()
 
     async def network_down(self) -> None:
         """The central system is away, until `csms.resume`; returns when the connection has ended."""
@@ -96,26 +48,26 @@ class Stage:
 
     async def call(self, action: str, **payload: Any) -> dict[str, Any]:
         """A CALL of the central system; the payload of its answer."""
-        return await self._firmware.meanwhile(self.csms.call(IDENTITY, action, payload, _WAIT_S))
+        return await self.firmware.meanwhile(self.csms.call(IDENTITY, action, payload, _WAIT_S))
 
     async def output(self, on: bool) -> None:
         """Until the power module is on, or off."""
-        await self._firmware.meanwhile(self.sim.wait_state(lambda state: state["output_on"] is on, _WAIT_S))
+        await self.firmware.meanwhile(self.sim.wait_state(lambda state: state["output_on"] is on, _WAIT_S))
 
     async def flows(self, wh: float) -> None:
         """Until that much energy has flowed since plug-in."""
-        await self._firmware.meanwhile(self.sim.wait_state(lambda state: bool(state["session_wh"] >= wh), _WAIT_S))
+        await self.firmware.meanwhile(self.sim.wait_state(lambda state: bool(state["session_wh"] >= wh), _WAIT_S))
 
     async def says(self, part: str) -> None:
         """Until a line of the firmware's log contains `part`."""
-        await self._firmware.wait_line(lambda line: part in line, _WAIT_S)
+        await self.firmware.wait_line(lambda line: part in line, _WAIT_S)
 
     async def expect(self, *actions: str, timeout: float = _WAIT_S, **fields: Any) -> Frame:
         """Until the charger's next CALLs with these actions have come, in this order, the last one with these fields,
         and until that one is answered. Raises TimeoutError."""
         for number, action in enumerate(actions, 1):
             asked = await self._next(action, fields if number == len(actions) else {}, timeout)
-        await self._firmware.meanwhile(
+        await self.firmware.meanwhile(
             self.csms.transcript.wait(
                 lambda frame: frame.uid == asked.uid and frame.direction == TO_CHARGER, asked.n, timeout
             )
@@ -131,7 +83,7 @@ class Stage:
             ) and fields.items() <= frame.payload.items()
 
         try:
-            frame = await self._firmware.meanwhile(self.csms.transcript.wait(fits, self._at, timeout))
+            frame = await self.firmware.meanwhile(self.csms.transcript.wait(fits, self._at, timeout))
         except TimeoutError:
             raise TimeoutError(f"no {action} {fields or ''} within {timeout:.0f} s") from None
         self._at = frame.n + 1
