@@ -301,6 +301,7 @@ async def rejected_starts(rig: QuickRig) -> None:
     await rig.expect("StatusNotification", connectorId=1, status="Preparing")
     await _stays_without_power(rig)
     transaction = await rig.start_session(TAG)
+    await rig.expect("MeterValues", context="Transaction.Begin")
     mark = rig.mark()
     for tag in (TAG, "Other"):
         assert await rig.call("RemoteStartTransaction", START | {"idTag": tag}) == REJECTED
