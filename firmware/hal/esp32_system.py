@@ -105,10 +105,12 @@ def scan():
 
     station = network.WLAN(network.STA_IF)
     station.active(True)
+    if not station.isconnected():
+        station.disconnect()  # a driver that still tries does not listen: ESP_ERR_WIFI_STATE; the ladder tries again
     found = []
-    for ssid, _, channel, dbm, security, _ in station.scan():
+    for ssid, _, channel, dbm, security, _ in station.scan():  # the strongest first
         name = "".join([chr(byte) if 32 <= byte < 127 else "?" for byte in ssid])
-        if name and len(found) < 32:
+        if name and len(found) < 32 and not [1 for row in found if row[:2] == (name, channel)]:
             found.append((name, channel, dbm, security == 0))
     return found
 

@@ -47,10 +47,11 @@ class Chip:
 
 class Radio:
     """The radio's surroundings. networks -- {ssid: password} in reach; stuck -- no address until the radio was off;
-    dead -- no address at all"""
+    dead -- no address at all, and it hears nothing; heard -- rows of WLAN.scan()"""
 
     def __init__(self):
         self.networks = {}
+        self.heard = []
         self.calls = []
         self.stuck = self.dead = False
         self.nameserver = "0.0.0.0"
@@ -339,6 +340,12 @@ class WLAN:
             return False
         ssid, key = radio.wanted
         return ssid in radio.networks and radio.networks[ssid] == (key or "")
+
+    def scan(self):
+        radio = chip.wlan
+        if not radio.on or radio.dead or (radio.wanted is not None and not self.isconnected()):
+            raise OSError("Wifi Internal State Error")
+        return radio.heard
 
     def status(self, what=None):
         if what == "rssi":

@@ -28,7 +28,10 @@ async def _scan(console):
         raise ValueError("A session runs: the radio would disturb it.")
     await console.say("Listening ...")
     await asyncio.sleep_ms(_SETTLE_MS)
-    found = console.app.hal.scan()
+    try:
+        found = console.app.hal.scan()
+    except OSError as exc:
+        raise ValueError("The radio does not answer (%s): try again, then reboot." % exc)
     for name, channel, dbm, is_open in sorted(found, key=lambda row: -row[2]):
         strength = _WORDS[len([1 for limit in _STRONG if dbm < limit])]
         await console.say(
