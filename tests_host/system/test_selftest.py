@@ -111,6 +111,7 @@ async def _while_charging(rig: Rig) -> None:
     """Nothing moves, nothing is disturbed."""
     await rig.plug()
     await rig.start_session()
+    await rig.sim.wait_event("led", value="charging")
     lights = await rig.sim.events(types=["led", "lock", "contactor"])
     rows = await rows_of(rig, "move")
     assert rows["lights of 1"][0] == rows["plug lock of 1"][0] == "left out" and "session" in rows["lights of 1"][1]
