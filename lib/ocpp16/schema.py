@@ -11,7 +11,6 @@ from micropython import const
 
 from .errors import OcppError
 
-_DOWN = const(2)  # see actions
 _MAX_INT = const(1 << 53)  # integers beyond are not interchangeable: RFC 8259, section 6
 _MISSING = "OccurenceConstraintViolation"
 _TYPE = "TypeConstraintViolation"
@@ -29,12 +28,14 @@ def check_request(action, payload, profiles=None):
     PropertyConstraintViolation -- unknown enum value, string too long, number out of range, date-time unreadable.
     profiles -- those of the charge point, None: all. An action of another one is not checked: nobody serves it.
     """
-    row = cold("ocpp16.actions").known(action)
+    actions = cold("ocpp16.actions")
+    row = actions.known(action)
     if row is None:
         raise OcppError("NotImplemented", "unknown action")
     profile, direction = row
-    if not direction & _DOWN:
+    if not direction & actions.DOWN:
         raise OcppError("NotSupported", action)
+    actions = None  # the tables need the room
     if profiles is not None and profile not in profiles:
         return
     tables = {}
